@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MODEL_COLUMNS_H
+#define MODEL_COLUMNS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * A mini-batch as columns: what the decoder fills and the models read. One
+ * column a feature in the order of the configuration, one outcome column a
+ * task. B below is row_count. Whoever made the columns owns all their memory;
+ * the models only borrow it. A model names the columns that it sees, so
+ * teacher and student can see different features of the same batch.
+ */
+
+enum feature_kind {
+    FEATURE_CATEGORICAL, /* one id a row */
+    FEATURE_BAG,         /* any number of ids a row */
+    FEATURE_NUMBER,      /* one number a row */
+    FEATURE_VECTOR,      /* width numbers a row */
+};
+
+enum task_kind {
+    TASK_BINARY,     /* outcome 0 or 1, one logit */
+    TASK_CLASS,      /* outcome 0..K-1, K logits */
+    TASK_REGRESSION, /* outcome any finite number, one "logit", the value */
+};
+
+/* The id of a missing value, and the table row that missing and unknown ids
+ * share. */
+#define ID_MISSING 0u
+
+struct column {
+    enum feature_kind kind;
+    size_t width;      /* VECTOR: numbers a row; otherwise 1 */
+    size_t ids_max;    /* BAG: most ids a row; otherwise 1 */
+    uint64_t *ids;     /* CATEGORICAL (B); BAG (offsets[B]) */
+    uint32_t *offsets; /* BAG (B + 1): row r is ids[offsets[r]..offsets[r+1]) */
+    float *values;     /* NUMBER (B), VECTOR (B, width); 0 where missing */
+    uint8_t *present;  /* NUMBER, VECTOR (B): 0 where the value is missing */
+};
+
+struct outcome_column {
+    enum task_kind kind;
+    size_t width;         /* logits a row: K for CLASS, otherwise 1 */
+    float *outcome;       /* (B) see enum task_kind */
+    uint8_t *has_outcome; /* (B) 0 masks the hard loss of this row */
+    float *teacher;       /* (B, width) the teacher's raw logits */
+    uint8_t *has_teacher; /* (B) 0 masks the soft loss of this row */
+};
+
+struct columns {
+    size_t row_count; /* B */
+    size_t row_max;
+    size_t feature_count;
+    struct column *features;
+    size_t task_count;
+    struct outcome_column *tasks;
+    float *weight;      /* (B) of the row in every loss, 1 by default */
+    float *sample_rate; /* (B) negatives kept with this rate (0, 1], else 1 */
+    int64_t *time_ms;   /* (B) event time, ms since 1970; 0 where unknown */
+};
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MODEL_TABLE_H
+#define MODEL_TABLE_H
+
+#include "stages/model/model.h"
+
+/*
+ * A collision-free embedding table: id -> row, growing in bounded blocks up to
+ * rows_max, with admission after n sightings, expiry by event time, and
+ * snapshots that are read in slices while rows change.
+ *
+ * A row is `width` parameters followed by `state_width` floats of optimizer
+ * state, contiguous, 64-byte aligned when its size allows. Row 0 serves missing
+ * and unknown ids; it is learned like any other, never expires, and is not
+ * counted in rows_max. The index is an extendible hash of small segments, so
+ * that growing never rehashes more than one segment. At rows_max the policy is
+ * stated: new ids are served by row 0 and counted as refused until expiry
+ * frees rows.
+ *
+ * Thread: one at a time (the owner hands different tables to different
+ * helpers). Allocates: blocks and segments only.
+ */
+
+struct table;
+
+struct table_spec {
+    const char *name; /* of the feature: seeds the initial rows */
+    size_t width;
+    size_t state_width;
+    uint64_t rows_max;
+    uint32_t admit_after;
+    uint32_t expire_after_s; /* 0: never */
+    size_t embedding_width;  /* the first ones get normal initial values, the
+                                rest of width (linear weights) starts at 0 */
+    float deviation;
+    float state_initial; /* ADAGRAD's first accumulator */
+    uint64_t seed;
+};
+
+must_check enum status
+table_new(struct table **out, const struct table_spec *spec, struct error *err);
+void table_free(struct table **self);
+
+/*
+ * table_find writes the row numbers of n ids, 0 for those without a row;
+ * changes nothing. Prefetches across the n.
+ */
+void table_find(const struct table *t, const uint64_t *ids, size_t n,
+                uint32_t *rows);
+
+/*
+ * table_see counts a sighting of each of n ids (in order, duplicates counted
+ * each) at event time now_s, admits what is due, and writes the row numbers.
+ */
+void table_see(struct table *t, const uint64_t *ids, size_t n, int64_t now_s,
+               uint32_t *rows);
+
+/* table_row lends a row's parameters (width), read only, valid until the
+ * table is freed (rows never move). */
+const float *table_row(const struct table *t, uint32_t row);
+
+/* table_prefetch asks the caches for a row. */
+void table_prefetch(const struct table *t, uint32_t row);
+
+/*
+ * table_change lends a row's parameters and state for changing: saves its copy
+ * first while a snapshot has not read it yet.
+ */
+float *table_change(struct table *t, uint32_t row);
+
+/*
+ * table_expire walks a bounded piece of the rows and frees those not seen for
+ * expire_after_s before now_s; called once a step, it turns through the whole
+ * table over many steps. Deterministic: the cursor is part of the state.
+ */
+void table_expire(struct table *t, int64_t now_s);
+
+uint64_t table_rows(const struct table *t);
+void table_count(const struct table *t, struct table_counters *out);
+void table_ids(const struct table *t, model_id_fn fn, void *ctx);
+
+/*
+ * Snapshots, as model_snapshot_*: begin fixes the state, read gives pieces,
+ * end frees the copies. Tensors of table "user", in this order:
+ *
+ *   user/embedding    F32 (R, width)        parameters of rows 0..R-1
+ *   user/ids          U64 (R)               0 for free rows and row 0
+ *   user/state        F32 (R, state_width)  is_state, absent when 0 wide
+ *   user/sightings    U32 (R)               is_state
+ *   user/last_seen    I64 (R)               is_state
+ *   user/candidates, user/candidate_sightings, user/candidate_last_seen
+ *   user/cursors      U64 (n)               is_state: free list head, expiry
+ *                                           cursor, refused count, ...
+ *
+ * R is the number of rows ever used at begin. Free rows keep their link to the
+ * next free row in user/last_seen, so that row numbers replay exactly.
+ */
+must_check enum status table_snapshot_begin(struct table *t, struct error *err);
+size_t table_snapshot_count(const struct table *t);
+const struct tensor *table_snapshot_tensor(const struct table *t, size_t i);
+must_check enum status table_snapshot_read(struct table *t, void *buf,
+                                           size_t capacity,
+                                           struct tensor_piece *out);
+void table_snapshot_end(struct table *t);
+
+/*
+ * table_restore fills a new table from those of the count tensors that carry
+ * its names; the names it used are marked in used[count]. Checks shapes,
+ * finite values, ids within 53 bits and unique, links and cursors in range.
+ */
+must_check enum status table_restore(struct table *t,
+                                     const struct tensor *tensors, size_t count,
+                                     enum restore_mode mode, bool *used,
+                                     struct error *err);
+
+#endif
