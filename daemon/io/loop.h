@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IO_LOOP_H
+#define IO_LOOP_H
+
+#include "daemon/base/error.h"
+
+#include <stdint.h>
+
+/*
+ * The event loop (libuv). One thread runs it; everything below is that
+ * thread's, but for wakeup_send. Callbacks never block.
+ */
+struct loop;
+struct wakeup;
+struct timer;
+
+typedef void (*loop_fn)(void *ctx);
+
+must_check enum status loop_new(struct loop **out, struct error *err);
+
+/* loop_free closes what is still open in the loop, frees it, sets it NULL. */
+void loop_free(struct loop **self);
+
+/* loop_run turns until loop_stop is called. */
+void loop_run(struct loop *l);
+void loop_stop(struct loop *l);
+
+/* loop_on_signal calls fn on the loop for every signal signum. */
+must_check enum status loop_on_signal(struct loop *l, int signum, loop_fn fn,
+                                      void *ctx, struct error *err);
+
+/*
+ * A wakeup lets other threads call fn on the loop. Sends coalesce: fn handles
+ * all there is to handle. Freed on the loop, after the senders have ended.
+ */
+must_check enum status wakeup_new(struct wakeup **out, struct loop *l,
+                                  loop_fn fn, void *ctx, struct error *err);
+void wakeup_send(struct wakeup *w); /* thread: any */
+void wakeup_free(struct wakeup **self);
+
+/* A timer calls fn once after `after_ms`, or again every `every_ms`. */
+must_check enum status timer_new(struct timer **out, struct loop *l, loop_fn fn,
+                                 void *ctx, struct error *err);
+void timer_start(struct timer *t, uint64_t after_ms, uint64_t every_ms);
+void timer_stop(struct timer *t);
+void timer_free(struct timer **self);
+
+#endif
