@@ -5,6 +5,7 @@
 #include "daemon/io/loop.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * A thread that does to items what the loop may not do itself: it blocks, or
