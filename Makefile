@@ -1,40 +1,223 @@
 # SPDX-License-Identifier: Apache-2.0
+#
+# `make help` lists the targets. Settings, all optional:
+#   SAN=none|asan|tsan  its own output folder each, build/$(SAN)
+#   WERROR=1            warnings are errors
+#   MARCH=native        -march; x86-64-v3 for a build that travels
+#   V=1                 show the commands
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 SAN ?= none
 OUT := build/$(SAN)
-SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all
-SAN_tsan := -fsanitize=thread
 MARCH ?= native
 OPT ?= -O2 -g
+PREFIX ?= /usr/local
+FUZZ_S ?= 10
+
+SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all
+SAN_tsan := -fsanitize=thread
+SAN_fuzz := -fsanitize=fuzzer-no-link,address,undefined \
+            -fno-sanitize-recover=all
+
+# One job a core, unless the caller said otherwise.
+ifeq ($(MAKELEVEL),0)
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
+endif
+Q := $(if $(V),,@)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wundef -Wvla \
         -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
         -Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wswitch-enum \
         -Wdouble-promotion -Wimplicit-fallthrough
 PKGS := libuv libcjson openblas yaml-0.1 zlib libxxhash libcrypto
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS := $(shell pkg-config --libs $(PKGS))
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -MMD -MP $(OPT) -march=$(MARCH) \
-             $(WARN) $(if $(WERROR),-Werror) $(SAN_$(SAN)) $(PKG_CFLAGS) $(CFLAGS)
-LIBS := $(PKG_LIBS) -lm -lpthread
 
-SRC  := $(shell find daemon stages -name '*.c' | sort)
-TEST := $(shell find tests/unit tests/contract -name 'test_*.c' 2>/dev/null | sort)
-OBJ  := $(SRC:%.c=$(OUT)/%.o)
-LIB  := $(filter-out $(OUT)/daemon/main.o,$(OBJ))
+# Asked when the first command needs them, and once: on a fresh machine
+# pkg-config is there only after `deps`.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
+VERSION = $(eval VERSION := $$(shell .ci/version))$(VERSION)
+
+BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -MMD -MP $(OPT) -march=$(MARCH) \
+               $(WARN) $(SAN_$(SAN)) $(DEFS) $(CFLAGS)
+ALL_CFLAGS = $(BASE_CFLAGS) $(if $(WERROR),-Werror) $(PKG_CFLAGS)
+LIBS = $(PKG_LIBS) -lm -lpthread
+
+SRC     := $(shell find daemon stages -name '*.c' | sort)
+TEST    := $(shell find tests/unit tests/contract -name 'test_*.c' 2>/dev/null | sort)
+SUPPORT := $(sort $(wildcard tests/support/*.c))
+FUZZ    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+SCRIPT  := $(sort $(wildcard tests/integration/test_*))
+OBJ     := $(SRC:%.c=$(OUT)/%.o)
+LIB     := $(filter-out $(OUT)/daemon/main.o,$(OBJ))
 TESTBIN := $(TEST:%.c=$(OUT)/%)
+FUZZBIN := $(FUZZ:%.c=$(OUT)/%)
+TESTOBJ := $(TEST:%.c=$(OUT)/%.o) $(SUPPORT:%.c=$(OUT)/%.o) \
+           $(FUZZ:%.c=$(OUT)/%.o) $(OUT)/tests/bench/bench.o
+ARCHIVES := $(OUT)/tests/libsupport.a $(OUT)/libdistilld.a
+CRASH   := $(if $(filter none,$(SAN)),build/crash,$(OUT)-crash)
+TALLY    = SAN=$(SAN) OUT=$(OUT) CRASH=$(CRASH) tests/support/tally.sh
+
+.DELETE_ON_ERROR:
+.SECONDARY:
 
 all: $(OUT)/distilld
+
+# ---- build ----
+
 $(OUT)/distilld: $(OUT)/daemon/main.o $(OUT)/libdistilld.a
-	$(CC) $(SAN_$(SAN)) -o $@ $^ $(LDFLAGS) $(LIBS)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(SAN_$(SAN)) -o $@ $^ $(LDFLAGS) $(LIBS)
+
 $(OUT)/libdistilld.a: $(LIB)
-	@rm -f $@; ar rcs $@ $^
-$(OUT)/%.o: %.c
+	@echo "  AR    $@"
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(OUT)/tests/libsupport.a: $(SUPPORT:%.c=$(OUT)/%.o)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
-$(OUT)/tests/%: tests/%.c $(OUT)/libdistilld.a
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(OUT)/%.o: %.c $(OUT)/flags | build/deps.build
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -o $@ $< $(OUT)/libdistilld.a $(LDFLAGS) $(LIBS)
+	@echo "  CC    $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(OWN_CFLAGS) -c -o $@ $<
+
+$(TESTBIN) $(OUT)/tests/bench/bench: %: %.o $(ARCHIVES)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(SAN_$(SAN)) -o $@ $< $(ARCHIVES) $(LDFLAGS) $(LIBS)
+
+# The numeric core: contraction keeps each product exact, unlike fast-math.
+$(OUT)/stages/model/%.o: OWN_CFLAGS = -O3 -fno-math-errno -ffp-contract=fast
+$(OUT)/daemon/version.o: OWN_CFLAGS = -DDISTILLD_VERSION='"$(VERSION)"'
+$(OUT)/daemon/version.o: build/version
+
+# Rewritten only when what they say has changed.
+$(OUT)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(BASE_CFLAGS)' | cmp -s - $@ || \
+	    echo '$(CC) $(BASE_CFLAGS)' >$@
+build/version: FORCE
+	@mkdir -p $(@D)
+	@.ci/version | cmp -s - $@ || .ci/version >$@
+
+-include $(OBJ:.o=.d) $(TESTOBJ:.o=.d)
+
+# ---- packages ----
+
+deps:
+	@.ci/deps build test
+	@mkdir -p build && touch build/deps.build build/deps.test
+
+build/deps.%: .ci/deps
+	@.ci/deps --quiet $*
+	@mkdir -p build && touch $@
+
+# ---- run ----
+
+demo: $(OUT)/distilld
+	@rm -rf build/demo && mkdir -p build/demo
+	$(Q)$(OUT)/distilld run -c conf/demo/steady.yaml
+	$(Q)$(OUT)/distilld run -c conf/demo/new_student.yaml
+	$(Q)$(OUT)/distilld report -o build/demo build/demo/steady \
+	    build/demo/new_student
+
+conf: $(OUT)/distilld
+	$(Q)$(OUT)/distilld config reference >$(OUT)/reference.yaml
+	$(Q)mv $(OUT)/reference.yaml conf/distilld.yaml
+
+install: $(OUT)/distilld
+	install -D -m 755 $(OUT)/distilld $(DESTDIR)$(PREFIX)/bin/distilld
+	install -D -m 644 conf/distilld.yaml \
+	    $(DESTDIR)$(PREFIX)/share/doc/distilld/distilld.yaml
+	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/distilld/LICENSE
+
+# ---- test ----
+
+check: $(TESTBIN) $(if $(SCRIPT),$(OUT)/distilld crash) | build/deps.test
+	@$(TALLY) $(TESTBIN) $(SCRIPT)
+
 unit: $(TESTBIN)
-	@set -e; for t in $(TESTBIN); do echo "== $$t"; $$t; done
--include $(OBJ:.o=.d)
-.PHONY: all unit
+	@$(TALLY) $(TESTBIN)
+
+integration: $(OUT)/distilld crash | build/deps.test
+	@$(TALLY) $(SCRIPT)
+
+# The daemon that kills itself at the crash point it is told.
+crash: | build/deps.build
+	+@$(MAKE) --no-print-directory OUT=$(CRASH) \
+	    DEFS=-DDISTILLD_CRASH_POINTS $(CRASH)/distilld
+
+fuzz: | build/deps.lint
+	+@$(MAKE) --no-print-directory CC=clang SAN=fuzz OUT=build/fuzz fuzz-run
+
+fuzz-run: $(FUZZBIN)
+	@FUZZ_S=$(FUZZ_S) $(TALLY) $(FUZZBIN)
+
+$(FUZZBIN): %: %.o $(ARCHIVES)
+	@echo "  LD    $@"
+	$(Q)$(CC) -fsanitize=fuzzer,address,undefined -o $@ $< $(ARCHIVES) \
+	    $(LDFLAGS) $(LIBS)
+
+bench: $(OUT)/tests/bench/bench $(OUT)/tests/bench/floor $(OUT)/distilld \
+        | build/deps.test
+	@python3 tests/bench/run.py --out $(OUT) --json build/bench.json \
+	    $(BENCH)
+
+# Frozen, and nothing of the product in it: its own flags, too.
+$(OUT)/tests/bench/floor: tests/bench/floor.c | build/deps.build
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O3 -march=native -ffp-contract=fast \
+	    -fno-math-errno $(WARN) -o $@ $< $(shell pkg-config --cflags --libs \
+	    openblas 2>/dev/null) -lm -lpthread
+
+# ---- lint ----
+
+TIDY := $(SRC:%.c=build/tidy/%.ok)
+
+lint: lint-quick tidy cppcheck
+lint-quick: format layers words sizes
+
+format: | build/deps.lint
+	$(Q)clang-format-14 --dry-run -Werror $$(git ls-files '*.c' '*.h')
+layers:
+	$(Q).ci/layers
+words:
+	$(Q).ci/words
+sizes:
+	$(Q).ci/sizes
+tidy: $(TIDY)
+build/tidy/%.ok: %.c $(OUT)/%.o .clang-tidy | build/deps.lint
+	@mkdir -p $(@D)
+	@echo "  TIDY  $<"
+	$(Q)timeout 120 clang-tidy-14 --quiet $< -- -std=c11 -D_GNU_SOURCE -I. \
+	    $(PKG_CFLAGS) 2>$@.log || { cat $@.log; exit 1; }
+	@touch $@
+cppcheck: | build/deps.lint
+	$(Q)timeout 300 cppcheck -q -j2 --std=c11 -D_GNU_SOURCE -I. \
+	    --enable=warning,performance,portability --inline-suppr \
+	    --error-exitcode=1 daemon stages
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make            build build/none/distilld'
+	@echo 'make deps       install the packages that are missing'
+	@echo 'make demo       distil on the sample, report in build/demo'
+	@echo 'make check      unit, contract and integration tests'
+	@echo 'make unit       unit and contract tests'
+	@echo 'make bench      speed beside its floor, build/bench.json'
+	@echo 'make fuzz       every fuzz target, FUZZ_S=10 seconds each'
+	@echo 'make lint       format, layers, words, sizes, tidy, cppcheck'
+	@echo 'make conf       rewrite conf/distilld.yaml'
+	@echo 'make install    DESTDIR, PREFIX=/usr/local'
+	@echo 'make clean      remove build/'
+
+FORCE:
+.PHONY: all deps demo conf install check unit integration crash fuzz \
+        fuzz-run bench lint lint-quick format layers words sizes tidy \
+        cppcheck clean help FORCE

@@ -48,6 +48,7 @@ enum status
 error_errno(struct error *err, int errno_value, const char *format, ...)
 {
     va_list args;
+    char buf[128];
     size_t used;
 
     assert(err != NULL);
@@ -57,7 +58,7 @@ error_errno(struct error *err, int errno_value, const char *format, ...)
     va_end(args);
     used = strlen(err->text);
     (void)snprintf(err->text + used, sizeof(err->text) - used, ": %s",
-                   strerror(errno_value));
+                   strerror_r(errno_value, buf, sizeof(buf)));
     return err->status;
 }
 
