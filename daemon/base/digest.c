@@ -33,7 +33,7 @@ digest_hex(const unsigned char bytes[DIGEST_BYTES], char hex[DIGEST_HEX_SIZE])
         hex[2 * i] = digits[bytes[i] >> 4];
         hex[2 * i + 1] = digits[bytes[i] & 15];
     }
-    hex[2 * DIGEST_BYTES] = '\0';
+    hex[DIGEST_HEX_SIZE - 1] = '\0';
 }
 
 enum status

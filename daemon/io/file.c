@@ -84,6 +84,7 @@ file_open_temp(struct file **out, const char *path, struct error *err)
     *out = NULL;
     if (st != STATUS_OK)
         return st;
+    assert(f != NULL);
     name = split_path(path, dir);
     n = snprintf(f->temp_path, sizeof(f->temp_path), "%s/.%s.tmp-%ld", dir,
                  name, (long)getpid());
@@ -114,6 +115,7 @@ file_open_new(struct file **out, const char *path, struct error *err)
     *out = NULL;
     if (st != STATUS_OK)
         return st;
+    assert(f != NULL);
     f->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)0644);
     if (f->fd < 0) {
         st = error_errno(err, errno, "%s: cannot create", path);
@@ -188,8 +190,10 @@ enum status
 file_commit(struct file *f, struct error *err)
 {
     char dir[PATH_TEXT_MAX];
-    enum status st = file_sync(f, err);
+    enum status st;
 
+    OBJ_CHECK(f, FILE_MAGIC);
+    st = file_sync(f, err);
     if (st != STATUS_OK)
         return st;
     if (f->is_temp) {
