@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* hash64 is XXH64 with seed 0: fast, the same on every machine, and no
+ * defence against someone who wants collisions. Thread: any. */
+uint64_t hash64(const void *bytes, size_t len);
+
+/* hash64_seeded is XXH64 with a seed of its own. Thread: any. */
+uint64_t hash64_seeded(const void *bytes, size_t len, uint64_t seed);
+
+#endif
