@@ -17,7 +17,8 @@
  * read from bytes, so that a checkpoint carries it exactly.
  */
 
-#define QUALITY_BINS 4096
+#define QUALITY_BINS      4096
+#define QUALITY_LOGIT_MAX 16 /* bins span -16..16; the ends take the rest */
 
 struct quality {
     double weight;     /* sum of row weights */
@@ -41,5 +42,43 @@ double quality_log_loss(const struct quality *q);
 double quality_auc(const struct quality *q);
 double quality_normalised_entropy(const struct quality *q);
 double quality_calibration(const struct quality *q); /* mean p / mean y */
+
+/* One group of rows with like predictions. */
+struct reliability {
+    double weight;
+    double predicted; /* mean prediction, to half a bin (0.001) */
+    double observed;  /* share of positive outcomes */
+};
+
+/*
+ * quality_reliability groups what was added by its predictions into at most
+ * count groups of about equal weight, lowest first, and returns how many; 0
+ * when nothing was added. out (count) written.
+ */
+size_t quality_reliability(const struct quality *q, struct reliability *out,
+                           size_t count);
+
+/* ---- The parts, for gauges of another shape ---- */
+
+/* What one row adds to a gauge. */
+struct quality_row {
+    double outcome;
+    double probability;
+    double loss; /* log-loss */
+    size_t bin;  /* of QUALITY_BINS */
+};
+
+/* quality_look measures one binary prediction, the logit cleaned as above. */
+struct quality_row quality_look(float logit, float outcome);
+
+/* quality_add_row counts a row that was looked at, perhaps in several
+ * gauges. */
+void quality_add_row(struct quality *q, const struct quality_row *row,
+                     double weight);
+
+/* quality_bins_auc is the AUC of two histograms (bin_count each); NAN when
+ * one of them is empty. */
+double quality_bins_auc(const double *positive, const double *negative,
+                        size_t bin_count);
 
 #endif
