@@ -50,7 +50,12 @@ void table_find(const struct table *t, const uint64_t *ids, size_t n,
 
 /*
  * table_see counts a sighting of each of n ids (in order, duplicates counted
- * each) at event time now_s, admits what is due, and writes the row numbers.
+ * each) at event time now_s, admits what is due, and writes the row numbers. It
+ * also asks the caches for the rows. Times are kept in 32 bits, 1970 to 2106; 0
+ * and before are "unknown", and the id's time then begins when expiry first
+ * meets it. An id that is not admitted is remembered as a candidate; at
+ * max(rows_max, 1024) candidates, or without memory, it is not, and counted as
+ * refused. Allocates: blocks and segments.
  */
 void table_see(struct table *t, const uint64_t *ids, size_t n, int64_t now_s,
                uint32_t *rows);
@@ -69,9 +74,21 @@ void table_prefetch(const struct table *t, uint32_t row);
 float *table_change(struct table *t, uint32_t row);
 
 /*
+ * table_change_many is table_change for n rows (duplicates are fine), and asks
+ * the caches for them.
+ *
+ * rows     (n) read
+ * payloads (n) written: parameters, behind them the state, of each row
+ */
+void table_change_many(struct table *t, const uint32_t *rows, size_t n,
+                       float **payloads);
+
+/*
  * table_expire walks a bounded piece of the rows and frees those not seen for
  * expire_after_s before now_s; called once a step, it turns through the whole
- * table over many steps. Deterministic: the cursor is part of the state.
+ * table over many steps. Deterministic: the cursor is part of the state. Also
+ * frees, piece by piece, the memory of a past snapshot: call it every step,
+ * with or without expiry.
  */
 void table_expire(struct table *t, int64_t now_s);
 
@@ -93,7 +110,12 @@ void table_ids(const struct table *t, model_id_fn fn, void *ctx);
  *                                           cursor, refused count, ...
  *
  * R is the number of rows ever used at begin. Free rows keep their link to the
- * next free row in user/last_seen, so that row numbers replay exactly.
+ * next free row in user/last_seen, so that row numbers replay exactly. The
+ * candidates are (C), their row 0 unused, is_state. Reading gives NOMEM when a
+ * changed row's copy found no memory: the snapshot must be given up. The pause
+ * of begin does not depend on the number of rows; a read copies at most
+ * capacity bytes to buf, and first, once a chunk, at most 256 KiB (or one row)
+ * aside. Allocates: begin a chunk, changes the copies in pieces of 256 KiB.
  */
 must_check enum status table_snapshot_begin(struct table *t, struct error *err);
 size_t table_snapshot_count(const struct table *t);
@@ -105,8 +127,12 @@ void table_snapshot_end(struct table *t);
 
 /*
  * table_restore fills a new table from those of the count tensors that carry
- * its names; the names it used are marked in used[count]. Checks shapes,
- * finite values, ids within 53 bits and unique, links and cursors in range.
+ * its names; those it used are set true in used[count], the others left alone.
+ * Checks shapes, finite values, ids within 53 bits and unique, links and
+ * cursors in range: BADDATA. RESTORE_WEIGHTS reads embedding and ids only.
+ * RESTORE_MATCHING does without what does not fit, in four parts: embedding and
+ * ids (without them nothing); state; sightings, last_seen and cursors; the
+ * candidates. On failure the table is good for table_free only.
  */
 must_check enum status table_restore(struct table *t,
                                      const struct tensor *tensors, size_t count,

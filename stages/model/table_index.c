@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Extendible hashing of ids to rows.
+ */
+#include "stages/model/table_index.h"
+
+#include "daemon/base/macros.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SPLIT_AT      (TABLE_SEGMENT_SLOTS * 8 / 10)
+#define PREFETCH_ROWS 24u /* rows whose ids a split asks for ahead */
+
+static uint32_t
+next_slot(uint32_t at)
+{
+    return at + 1 == TABLE_SEGMENT_SLOTS ? 0 : at + 1;
+}
+
+static void
+put_slot(struct table_segment *s, uint64_t slot)
+{
+    uint32_t at = table_index_home(slot >> 32);
+
+    assert(s->used + 1 < TABLE_SEGMENT_SLOTS);
+    while (s->slots[at] != 0)
+        at = next_slot(at);
+    s->slots[at] = slot;
+    s->used++;
+}
+
+static uint64_t
+hash_row(const struct table_pages *meta, uint32_t row)
+{
+    const struct row_meta *m = table_pages_at(meta, row);
+
+    return table_hash(m->id);
+}
+
+static struct table_segment *
+add_segment(struct table_index *x, uint32_t depth)
+{
+    struct table_segment *s;
+
+    if (x->segment_count == x->segments.item_max ||
+        !table_pages_reserve(&x->segments, x->segment_count))
+        return NULL;
+    s = table_pages_at(&x->segments, x->segment_count);
+    x->segment_count++;
+    memset(s, 0, sizeof(*s));
+    s->depth = depth;
+    return s;
+}
+
+static bool
+double_directory(struct table_index *x)
+{
+    size_t count = (size_t)1 << x->depth;
+    struct table_segment **wide;
+
+    wide = malloc(2 * count * sizeof(struct table_segment *));
+    if (wide == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        wide[2 * i] = x->directory[i];
+        wide[2 * i + 1] = x->directory[i];
+    }
+    free(x->directory);
+    x->directory = wide;
+    x->depth++;
+    return true;
+}
+
+/* Points the upper half of the entries that share a segment to its new twin. */
+static void
+link_twin(struct table_index *x, uint64_t hash, struct table_segment *twin)
+{
+    unsigned depth = twin->depth;
+    size_t span = (size_t)1 << (x->depth - depth);
+    size_t first = (size_t)((hash >> 1) >> (63 - depth) | 1) * span;
+
+    for (size_t i = 0; i < span; i++)
+        x->directory[first + i] = twin;
+}
+
+/* Splits the segment of this hash by its rows' next bit. */
+static bool
+split_segment(struct table_index *x, uint64_t hash,
+              const struct table_pages *meta)
+{
+    struct table_segment *s = table_index_segment(x, hash);
+    struct table_segment *twin;
+    uint64_t slots[TABLE_SEGMENT_SLOTS];
+    size_t count = 0;
+
+    if (s->depth == x->depth_max)
+        return false;
+    if (s->depth == x->depth && !double_directory(x))
+        return false;
+    twin = add_segment(x, s->depth + 1);
+    if (twin == NULL)
+        return false;
+    for (size_t i = 0; i < COUNT(s->slots); i++) {
+        slots[count] = s->slots[i];
+        count += s->slots[i] != 0;
+        s->slots[i] = 0;
+    }
+    s->used = 0;
+    s->depth++;
+    for (size_t i = 0; i < count; i++) {
+        size_t ahead = i + PREFETCH_ROWS < count ? i + PREFETCH_ROWS : i;
+        uint64_t h = hash_row(meta, (uint32_t)slots[i]);
+
+        __builtin_prefetch(table_pages_at(meta, (uint32_t)slots[ahead]));
+        put_slot((h >> (64 - s->depth) & 1) != 0 ? twin : s, slots[i]);
+    }
+    link_twin(x, hash, twin);
+    return true;
+}
+
+bool
+table_index_init(struct table_index *x, uint64_t row_max, enum table_page page)
+{
+    uint64_t segment_max;
+
+    assert(row_max > 0);
+    /* Three levels more than an even spread at a quarter of the load would
+     * need: hashes of honest ids never come near it. */
+    x->depth_max = 3;
+    while (row_max >> x->depth_max > TABLE_SEGMENT_SLOTS / 32)
+        x->depth_max++;
+    x->depth = 0;
+    x->segment_count = 0;
+    segment_max = UINT64_C(1) << x->depth_max;
+    x->directory = malloc(sizeof(struct table_segment *));
+    if (x->directory == NULL)
+        return false;
+    if (!table_pages_init(&x->segments, sizeof(struct table_segment),
+                          segment_max, page))
+        goto fail;
+    x->directory[0] = add_segment(x, 0);
+    if (x->directory[0] == NULL)
+        goto fail;
+    return true;
+
+fail:
+    table_index_fini(x);
+    return false;
+}
+
+void
+table_index_fini(struct table_index *x)
+{
+    table_pages_fini(&x->segments);
+    free(x->directory);
+    x->directory = NULL;
+}
+
+uint32_t
+table_index_find(const struct table_index *x, uint64_t hash, uint64_t id,
+                 const struct table_pages *meta)
+{
+    const struct table_segment *s = table_index_segment(x, hash);
+    uint32_t at = table_index_home((uint32_t)hash);
+
+    for (; s->slots[at] != 0; at = next_slot(at)) {
+        const struct row_meta *m;
+
+        if (s->slots[at] >> 32 != (uint32_t)hash)
+            continue;
+        m = table_pages_at(meta, (uint32_t)s->slots[at]);
+        if (m->id == id)
+            return (uint32_t)s->slots[at];
+    }
+    return 0;
+}
+
+bool
+table_index_put(struct table_index *x, uint64_t hash, uint32_t row,
+                const struct table_pages *meta)
+{
+    struct table_segment *s = table_index_segment(x, hash);
+
+    assert(row != 0);
+    while (s->used >= SPLIT_AT && split_segment(x, hash, meta))
+        s = table_index_segment(x, hash);
+    /* Probing ends at an empty slot, so one always stays. */
+    if (s->used + 1 >= TABLE_SEGMENT_SLOTS)
+        return false;
+    put_slot(s, hash << 32 | row);
+    return true;
+}
+
+void
+table_index_remove(struct table_index *x, uint64_t hash, uint32_t row)
+{
+    struct table_segment *s = table_index_segment(x, hash);
+    uint32_t hole = table_index_home((uint32_t)hash);
+    uint32_t at;
+
+    while (s->slots[hole] != (hash << 32 | row)) {
+        assert(s->slots[hole] != 0);
+        hole = next_slot(hole);
+    }
+    /* A later slot fills the hole unless its home lies behind the hole. */
+    for (at = next_slot(hole); s->slots[at] != 0; at = next_slot(at)) {
+        uint32_t home = table_index_home(s->slots[at] >> 32);
+        uint32_t from_home =
+            (at + TABLE_SEGMENT_SLOTS - home) % TABLE_SEGMENT_SLOTS;
+        uint32_t from_hole =
+            (at + TABLE_SEGMENT_SLOTS - hole) % TABLE_SEGMENT_SLOTS;
+
+        if (from_home < from_hole)
+            continue;
+        s->slots[hole] = s->slots[at];
+        hole = at;
+    }
+    s->slots[hole] = 0;
+    s->used--;
+}
+
+uint64_t
+table_index_bytes(const struct table_index *x)
+{
+    return x->segments.bytes +
+           ((uint64_t)sizeof(struct table_segment *) << x->depth);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MODEL_TABLE_INDEX_H
+#define MODEL_TABLE_INDEX_H
+
+#include "stages/model/table_pages.h"
+
+/*
+ * The index of a table, id -> row: extendible hashing. The top bits of an id's
+ * hash choose a segment of 16 KiB by way of a directory; inside it a slot
+ * holds the hash's low 32 bits (the tag) and the row, found by linear probing
+ * from a place that depends on the tag alone. A segment splits at a load of
+ * 0.8, which touches only its own rows. Removal shifts back, so nothing piles
+ * up. A tag is a hint: who asks compares the row's id.
+ *
+ *   hash  | directory (depth bits) |       ...       |    tag (32)   |
+ *                   |                                       |
+ *   directory [ s0 s0 s1 s2 ... ] -> segment { slots[2040]: tag, row }
+ */
+
+/* What the table knows of a row besides its numbers; free: id 0, and
+ * last_seen links to the next free row. */
+struct row_meta {
+    uint64_t id;
+    uint32_t sightings;
+    uint32_t last_seen; /* event time in s, 0: unknown */
+};
+
+#define TABLE_SEGMENT_SLOTS 2040u
+
+struct table_segment {
+    uint32_t depth; /* top bits of the hash that all its ids share */
+    uint32_t used;
+    uint32_t unused[14];                 /* slots begin a cache line */
+    uint64_t slots[TABLE_SEGMENT_SLOTS]; /* tag << 32 | row, 0: empty */
+};
+
+struct table_index {
+    struct table_segment **directory; /* 1 << depth */
+    unsigned depth;
+    unsigned depth_max;
+    uint64_t segment_count;
+    struct table_pages segments;
+};
+
+/* table_index_init prepares for row_max rows. False: no memory, and nothing
+ * to release. */
+bool table_index_init(struct table_index *x, uint64_t row_max,
+                      enum table_page page);
+
+/* table_index_fini frees it; a zeroed struct is fine. */
+void table_index_fini(struct table_index *x);
+
+/*
+ * table_index_find gives the row of an id, 0 when it has none.
+ *
+ * hash  table_hash(id)
+ * meta  struct row_meta of all rows, for comparing ids
+ */
+uint32_t table_index_find(const struct table_index *x, uint64_t hash,
+                          uint64_t id, const struct table_pages *meta);
+
+/*
+ * table_index_put adds a row (not 0) under a hash that has none. False: no
+ * memory, or far more ids with the same top bits than chance allows; nothing
+ * observable changed. Allocates: a segment, sometimes a directory.
+ */
+bool table_index_put(struct table_index *x, uint64_t hash, uint32_t row,
+                     const struct table_pages *meta);
+
+/* table_index_remove takes out a row that was put under this hash. */
+void table_index_remove(struct table_index *x, uint64_t hash, uint32_t row);
+
+/* table_index_bytes is the memory it holds. */
+uint64_t table_index_bytes(const struct table_index *x);
+
+/* table_hash mixes an id so that every bit depends on every bit (the final
+ * steps of MurmurHash3; a bijection, so no two ids share a hash). */
+static inline uint64_t
+table_hash(uint64_t id)
+{
+    uint64_t h = id + UINT64_C(0x9e3779b97f4a7c15);
+
+    h = (h ^ (h >> 33)) * UINT64_C(0xff51afd7ed558ccd);
+    h = (h ^ (h >> 33)) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return h ^ (h >> 33);
+}
+
+/* table_index_home is the slot where probing for a tag begins. */
+static inline uint32_t
+table_index_home(uint64_t tag)
+{
+    return (uint32_t)((tag * TABLE_SEGMENT_SLOTS) >> 32);
+}
+
+/* table_index_segment lends the segment that a hash belongs to. */
+static inline struct table_segment *
+table_index_segment(const struct table_index *x, uint64_t hash)
+{
+    return x->directory[(hash >> 1) >> (63 - x->depth)];
+}
+
+/* table_index_prefetch asks the caches for the slot where a probe begins. */
+static inline void
+table_index_prefetch(const struct table_index *x, uint64_t hash)
+{
+    const struct table_segment *s = table_index_segment(x, hash);
+
+    __builtin_prefetch(&s->slots[table_index_home((uint32_t)hash)]);
+}
+
+/*
+ * table_index_guess gives the first row whose tag matches, 0 when none does,
+ * reading no row: right but for one id in a million or so.
+ */
+static inline uint32_t
+table_index_guess(const struct table_index *x, uint64_t hash)
+{
+    const struct table_segment *s = table_index_segment(x, hash);
+    uint32_t at = table_index_home((uint32_t)hash);
+
+    while (s->slots[at] != 0) {
+        if (s->slots[at] >> 32 == (uint32_t)hash)
+            return (uint32_t)s->slots[at];
+        at = at + 1 == TABLE_SEGMENT_SLOTS ? 0 : at + 1;
+    }
+    return 0;
+}
+
+#endif

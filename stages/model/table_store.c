@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rows, their ids and their free list, kept in step.
+ */
+#include "stages/model/table_store.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Tables that may grow larger than this ask for huge pages. */
+#define HUGE_BYTES     (UINT64_C(160) << 20)
+#define META_AHEAD     4096u
+#define LINE_BYTES     64u
+#define PREFETCH_BYTES 256u /* of a row; the rest follows as it is read */
+
+static bool
+reserve_row(struct table_store *s, uint32_t row)
+{
+    uint64_t ahead = (uint64_t)row + META_AHEAD;
+
+    /* Meta comes a few steps before it is needed, so that one step does not
+     * wait for two fresh blocks. */
+    if (ahead > s->row_max)
+        ahead = s->row_max;
+    return table_pages_reserve(&s->meta, ahead) &&
+           (s->payload.blocks == NULL || table_pages_reserve(&s->payload, row));
+}
+
+static void
+prefetch_row(const struct table_store *s, uint32_t row)
+{
+    const char *payload;
+
+    __builtin_prefetch(table_store_meta(s, row), 1);
+    if (s->payload.blocks == NULL)
+        return;
+    payload = (const char *)table_store_payload(s, row);
+    for (size_t at = 0; at < s->payload.item_bytes && at < PREFETCH_BYTES;
+         at += LINE_BYTES)
+        __builtin_prefetch(payload + at, 1);
+}
+
+bool
+table_store_init(struct table_store *s, uint32_t row_max, size_t payload_bytes)
+{
+    uint64_t count = (uint64_t)row_max + 1;
+    enum table_page page = TABLE_PAGE_SMALL;
+
+    assert(row_max > 0 && row_max < UINT32_MAX);
+    memset(s, 0, sizeof(*s));
+    s->row_max = row_max;
+    if (count * (payload_bytes + sizeof(struct row_meta)) > HUGE_BYTES)
+        page = TABLE_PAGE_HUGE;
+    table_journal_init(&s->journal, payload_bytes);
+    if (!table_pages_init(&s->meta, sizeof(struct row_meta), count, page))
+        goto fail;
+    if (payload_bytes > 0 &&
+        !table_pages_init(&s->payload, payload_bytes, count, page))
+        goto fail;
+    if (!table_index_init(&s->index, count, page))
+        goto fail;
+    if (!reserve_row(s, 0))
+        goto fail;
+    memset(table_store_meta(s, 0), 0, sizeof(struct row_meta));
+    s->at.used = 1;
+    s->at.expiry = 1;
+    return true;
+
+fail:
+    table_store_fini(s);
+    return false;
+}
+
+void
+table_store_fini(struct table_store *s)
+{
+    table_journal_fini(&s->journal);
+    table_index_fini(&s->index);
+    table_pages_fini(&s->payload);
+    table_pages_fini(&s->meta);
+}
+
+uint32_t
+table_store_take(struct table_store *s, uint64_t id)
+{
+    struct row_meta *m;
+    uint32_t row = s->at.free_first;
+
+    assert(id != 0 && id <= TABLE_ID_MAX);
+    if (row == 0) {
+        row = s->at.used;
+        if (row > s->row_max || !reserve_row(s, row))
+            return 0;
+    }
+    if (!table_index_put(&s->index, table_hash(id), row, &s->meta))
+        return 0;
+    m = table_store_meta(s, row);
+    if (row == s->at.used) {
+        s->at.used++;
+    } else {
+        table_store_keep(s, row);
+        s->at.free_first = m->last_seen;
+        s->at.free_count--;
+    }
+    *m = (struct row_meta){.id = id};
+    return row;
+}
+
+void
+table_store_drop(struct table_store *s, uint32_t row)
+{
+    struct row_meta *m = table_store_meta(s, row);
+
+    assert(row != 0 && m->id != 0);
+    table_store_keep(s, row);
+    table_index_remove(&s->index, table_hash(m->id), row);
+    *m = (struct row_meta){.last_seen = s->at.free_first};
+    s->at.free_first = row;
+    s->at.free_count++;
+}
+
+void
+table_store_guess(const struct table_store *s, const uint64_t *ids, size_t n,
+                  uint64_t *hashes, uint32_t *rows)
+{
+    /* Each round touches what the one before has asked for, and the caller's
+     * comparison of ids is the third: the misses of all ids overlap. */
+    for (size_t i = 0; i < n; i++) {
+        hashes[i] = table_hash(ids[i]);
+        table_index_prefetch(&s->index, hashes[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        rows[i] = table_index_guess(&s->index, hashes[i]);
+        prefetch_row(s, rows[i]);
+    }
+}
+
+bool
+table_store_put(struct table_store *s, uint32_t row,
+                const struct row_meta *meta)
+{
+    assert(row == s->at.used && row <= s->row_max);
+    if (!reserve_row(s, row))
+        return false;
+    if (meta->id != 0) {
+        uint64_t hash = table_hash(meta->id);
+
+        if (table_store_find(s, hash, meta->id) != 0 ||
+            !table_index_put(&s->index, hash, row, &s->meta))
+            return false;
+    }
+    *table_store_meta(s, row) = *meta;
+    s->at.used++;
+    return true;
+}
+
+uint64_t
+table_store_bytes(const struct table_store *s)
+{
+    return s->meta.bytes + s->payload.bytes + table_index_bytes(&s->index);
+}
