@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Label records and dead letters.
+ */
+#include "stages/event/label.h"
+
+#include "daemon/base/json_writer.h"
+#include "daemon/base/text.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define LABEL_HEAD "{\"schema\":\"" LABEL_SCHEMA "\",\"source\":{\"topic\":\""
+
+/* A string's worst case: every byte becomes \u00XX. */
+#define ESCAPED_BYTES 6
+
+/* All keys, brackets and integers of a record, generously. */
+#define FRAME_BYTES 512
+
+#define OFFSET_MAX INT64_C(9007199254740991) /* what a JSON number holds */
+
+static void
+put_source(struct json_writer *w, const struct label_source *source)
+{
+    assert(source->topic != NULL && strlen(source->topic) <= LABEL_TOPIC_MAX);
+    assert(source->partition >= 0);
+    assert(source->offset >= 0 && source->offset <= OFFSET_MAX);
+    json_put_key(w, "source");
+    json_open_object(w);
+    json_put_key(w, "topic");
+    json_put_string(w, source->topic);
+    json_put_key(w, "partition");
+    json_put_int(w, source->partition);
+    json_put_key(w, "offset");
+    json_put_int(w, source->offset);
+    json_put_key(w, "generation");
+    json_put_uint(w, source->generation);
+    json_close_object(w);
+}
+
+static void
+put_teacher(struct json_writer *w, const struct label *label)
+{
+    const char *version =
+        label->teacher_version != NULL ? label->teacher_version : "";
+
+    if (label->teacher_name == NULL)
+        return;
+    assert(strlen(label->teacher_name) <= LABEL_TEACHER_MAX);
+    assert(strlen(version) <= LABEL_VERSION_MAX);
+    json_put_key(w, "teacher");
+    json_open_object(w);
+    json_put_key(w, "name");
+    json_put_string(w, label->teacher_name);
+    json_put_key(w, "version");
+    json_put_string(w, version);
+    json_close_object(w);
+}
+
+static void
+put_soft_label(struct json_writer *w, const struct label *label)
+{
+    const float *logits = label->logits;
+
+    json_put_key(w, "soft_label");
+    json_open_object(w);
+    for (size_t t = 0; logits != NULL && t < label->task_count; t++) {
+        size_t width = event_logit_width(&label->tasks[t]);
+        bool is_finite = true;
+
+        for (size_t k = 0; k < width; k++)
+            is_finite = is_finite && isfinite(logits[k]);
+        if (is_finite) {
+            json_put_key(w, label->tasks[t].name);
+            json_open_array(w);
+            for (size_t k = 0; k < width; k++)
+                json_put_float(w, logits[k]);
+            json_close_array(w);
+        }
+        logits += width;
+    }
+    json_close_object(w);
+}
+
+static bool
+is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static void
+put_event(struct json_writer *w, const struct label *label)
+{
+    const char *event = label->event;
+    size_t len = label->event_bytes;
+    size_t from;
+
+    assert(event != NULL);
+    while (len > 0 && is_space(event[0])) {
+        event++;
+        len--;
+    }
+    while (len > 0 && is_space(event[len - 1]))
+        len--;
+    assert(len >= 2 && event[0] == '{');
+    json_put_key(w, "event");
+    json_put_raw(w, event, len);
+    if (w->is_full)
+        return;
+    from = w->len - len;
+    for (size_t i = from; i < w->len; i++) {
+        if (w->buf[i] == '\n' || w->buf[i] == '\r')
+            w->buf[i] = ' ';
+    }
+}
+
+/* Closes the record and puts its line feed. */
+static enum status
+finish(struct json_writer *w, size_t *len, struct error *err)
+{
+    json_close_object(w);
+    if (w->is_full || w->len == w->capacity)
+        return error_set(err, STATUS_TOOBIG,
+                         "record does not fit into %zu bytes", w->capacity);
+    w->buf[w->len++] = '\n';
+    *len = w->len;
+    return STATUS_OK;
+}
+
+enum status
+label_write(const struct label *label, char *buf, size_t capacity, size_t *len,
+            struct error *err)
+{
+    struct json_writer w;
+
+    assert(label != NULL && len != NULL && err != NULL);
+    json_writer_init(&w, buf, capacity, 0);
+    json_open_object(&w);
+    json_put_key(&w, "schema");
+    json_put_string(&w, LABEL_SCHEMA);
+    put_source(&w, &label->source);
+    put_teacher(&w, label);
+    put_soft_label(&w, label);
+    put_event(&w, label);
+    return finish(&w, len, err);
+}
+
+size_t
+label_bytes_max(const struct event_task *tasks, size_t task_count,
+                size_t event_bytes)
+{
+    size_t texts = LABEL_TOPIC_MAX + LABEL_TEACHER_MAX + LABEL_VERSION_MAX;
+    size_t bytes = FRAME_BYTES + event_bytes + texts * ESCAPED_BYTES;
+
+    for (size_t t = 0; t < task_count; t++) {
+        bytes += strlen(tasks[t].name) * ESCAPED_BYTES + 8;
+        bytes += event_logit_width(&tasks[t]) * 20;
+    }
+    return bytes;
+}
+
+/* Reads `word` and moves *at behind it. */
+static bool
+expect(const char **at, const char *end, const char *word)
+{
+    size_t len = strlen(word);
+
+    if ((size_t)(end - *at) < len || memcmp(*at, word, len) != 0)
+        return false;
+    *at += len;
+    return true;
+}
+
+static bool
+read_integer(const char **at, const char *end, int64_t max, int64_t *out)
+{
+    const char *start = *at;
+    int64_t value = 0;
+
+    while (*at < end && **at >= '0' && **at <= '9') {
+        int digit = **at - '0';
+
+        if (value > (max - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+        ++*at;
+    }
+    *out = value;
+    return *at > start;
+}
+
+/* The topic up to its closing quote. Topics hold letters, digits and ._-, and
+ * file names little more, so an escape is simply not understood. */
+static bool
+read_topic(const char **at, const char *end, char *topic)
+{
+    const char *start = *at;
+    size_t len;
+
+    while (*at < end && **at != '"' && **at != '\\')
+        ++*at;
+    len = (size_t)(*at - start);
+    if (*at == end || **at == '\\' || len > LABEL_TOPIC_MAX)
+        return false;
+    if (topic != NULL) {
+        memcpy(topic, start, len);
+        topic[len] = '\0';
+    }
+    return true;
+}
+
+enum status
+label_source_offset(const char *bytes, size_t len, char *topic,
+                    int32_t *partition, int64_t *offset, uint32_t *generation,
+                    struct error *err)
+{
+    const char *at = bytes;
+    const char *end = bytes + len;
+    int64_t values[3];
+
+    assert(bytes != NULL && partition != NULL && offset != NULL);
+    assert(generation != NULL && err != NULL);
+    if (expect(&at, end, LABEL_HEAD) && read_topic(&at, end, topic) &&
+        expect(&at, end, "\",\"partition\":") &&
+        read_integer(&at, end, INT32_MAX, &values[0]) &&
+        expect(&at, end, ",\"offset\":") &&
+        read_integer(&at, end, OFFSET_MAX, &values[1]) &&
+        expect(&at, end, ",\"generation\":") &&
+        read_integer(&at, end, UINT32_MAX, &values[2]) &&
+        expect(&at, end, "},\"")) {
+        *partition = (int32_t)values[0];
+        *offset = values[1];
+        *generation = (uint32_t)values[2];
+        return STATUS_OK;
+    }
+    return error_set(err, STATUS_MALFORMED,
+                     "byte %zu: not the beginning of a label record",
+                     (size_t)(at - bytes));
+}
+
+static void
+put_payload(struct json_writer *w, const struct dead_letter *letter)
+{
+    bool is_cut = letter->payload_bytes > letter->payload_max;
+    size_t len = is_cut ? letter->payload_max : letter->payload_bytes;
+    size_t text = text_utf8_prefix(letter->payload, len);
+
+    /* A cut may fall into a character, which then goes as a whole. */
+    if (is_cut && len - text <= 3 &&
+        text_utf8_prefix(letter->payload + text, letter->payload_bytes - text) >
+            0)
+        len = text;
+    if (text == len && (len == 0 || memchr(letter->payload, 0, len) == NULL)) {
+        json_put_key(w, "payload");
+        json_put_text(w, letter->payload, len);
+    } else {
+        json_put_key(w, "payload_base64");
+        json_put_base64(w, letter->payload, len);
+    }
+    if (!is_cut)
+        return;
+    assert(letter->sha256 != NULL && strlen(letter->sha256) == 64);
+    json_put_key(w, "payload_bytes");
+    json_put_uint(w, letter->payload_bytes);
+    json_put_key(w, "payload_sha256");
+    json_put_string(w, letter->sha256);
+}
+
+enum status
+dead_letter_write(const struct dead_letter *letter, char *buf, size_t capacity,
+                  size_t *len, struct error *err)
+{
+    struct json_writer w;
+    size_t reason;
+
+    assert(letter != NULL && letter->reason != NULL && len != NULL);
+    assert(letter->payload != NULL || letter->payload_bytes == 0);
+    reason = strnlen(letter->reason, ERROR_TEXT_MAX);
+    json_writer_init(&w, buf, capacity, 0);
+    json_open_object(&w);
+    json_put_key(&w, "schema");
+    json_put_string(&w, DEAD_LETTER_SCHEMA);
+    json_put_key(&w, "reason");
+    json_put_text(&w, letter->reason, text_utf8_prefix(letter->reason, reason));
+    put_source(&w, &letter->source);
+    put_payload(&w, letter);
+    return finish(&w, len, err);
+}
+
+size_t
+dead_letter_bytes_max(size_t payload_max)
+{
+    return FRAME_BYTES +
+           (ERROR_TEXT_MAX + LABEL_TOPIC_MAX + payload_max) * ESCAPED_BYTES;
+}

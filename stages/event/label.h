@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef EVENT_LABEL_H
+#define EVENT_LABEL_H
+
+#include "stages/event/spec.h"
+
+#include "daemon/base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The records that we write: labels and dead letters, each one line of JSON.
+ * Deterministic: the same input gives the same bytes, without any clock.
+ * schemas/label.schema.json and schemas/dead_letter.schema.json describe them.
+ */
+
+#define LABEL_SCHEMA       "distilld.label/1"
+#define DEAD_LETTER_SCHEMA "distilld.dead_letter/1"
+
+/* The longest names, in bytes. */
+#define LABEL_TOPIC_MAX   249
+#define LABEL_TEACHER_MAX 127
+#define LABEL_VERSION_MAX 127
+
+/* Where an event came from. */
+struct label_source {
+    const char *topic;   /* or the name of the file log */
+    int32_t partition;   /* >= 0 */
+    int64_t offset;      /* Kafka's, or the byte where the record begins */
+    uint32_t generation; /* labels.generation */
+};
+
+/* What a label record is made of; everything is borrowed. */
+struct label {
+    struct label_source source;
+    const char *teacher_name; /* NULL: no teacher was asked */
+    const char *teacher_version;
+    const struct event_task *tasks;
+    size_t task_count;
+    const float *logits; /* all tasks side by side in order; NULL: the event
+                            goes out unlabelled, "soft_label":{} */
+    const char *event;   /* the bytes as they came, accepted by a decoder */
+    size_t event_bytes;
+};
+
+/*
+ * label_write writes the record and its line feed into buf and *len. Space
+ * around the event is cut off and line breaks in it become spaces (in valid
+ * JSON they are outside of strings), so that a record is one line. A task with
+ * a logit that is not finite is left out. TOOBIG when it does not fit;
+ * label_bytes_max says what always fits. Thread: any. Allocates: nothing.
+ */
+must_check enum status label_write(const struct label *label, char *buf,
+                                   size_t capacity, size_t *len,
+                                   struct error *err);
+
+/* label_bytes_max is room for any label of these tasks and events of at most
+ * event_bytes. */
+size_t label_bytes_max(const struct event_task *tasks, size_t task_count,
+                       size_t event_bytes);
+
+/*
+ * label_source_offset reads the source out of a label record without reading
+ * the rest; topic (LABEL_TOPIC_MAX + 1 bytes) may be NULL. Meant for lines
+ * that label_write wrote, with or without the line feed, and only those:
+ * MALFORMED for any other. Thread: any. Allocates: nothing.
+ */
+must_check enum status label_source_offset(const char *bytes, size_t len,
+                                           char *topic, int32_t *partition,
+                                           int64_t *offset,
+                                           uint32_t *generation,
+                                           struct error *err);
+
+/* What a dead letter is made of; everything is borrowed. */
+struct dead_letter {
+    struct label_source source;
+    const char *reason; /* cut at ERROR_TEXT_MAX */
+    const char *payload;
+    size_t payload_bytes;
+    size_t payload_max; /* more is cut off at this many bytes */
+    const char *sha256; /* of the whole payload, in hex, when it is cut; may be
+                           NULL otherwise */
+};
+
+/*
+ * dead_letter_write writes the record and its line feed. The payload is a
+ * string where it is UTF-8 without NUL, else base64 under another key; a cut
+ * one also has its full size and SHA-256. TOOBIG when it does not fit;
+ * dead_letter_bytes_max says what always does. Thread: any. Allocates: nothing.
+ */
+must_check enum status dead_letter_write(const struct dead_letter *letter,
+                                         char *buf, size_t capacity,
+                                         size_t *len, struct error *err);
+
+/* dead_letter_bytes_max is room for any dead letter with this payload_max. */
+size_t dead_letter_bytes_max(size_t payload_max);
+
+#endif
