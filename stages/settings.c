@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of distilld's settings, made from settings.def, and what it is
+ * asked for.
+ */
+#include "stages/settings.h"
+
+#include "stages/settings_check.h"
+
+#include "daemon/base/object.h"
+
+#include <stdlib.h>
+
+#define SETTINGS_MAGIC 0x5e77d157u
+
+/* ---- Words, in the order of their enums ---- */
+
+static const char *const words_role[] = {
+    [ROLE_ANNOTATE] = "annotate", [ROLE_TRAIN] = "train", NULL};
+static const char *const words_log_kind[] = {[LOG_KIND_FILE] = "file", NULL};
+static const char *const words_time_unit[] = {
+    [TIME_AUTO] = "auto",       [TIME_SECONDS] = "s",
+    [TIME_MILLISECONDS] = "ms", [TIME_MICROSECONDS] = "us",
+    [TIME_NANOSECONDS] = "ns",  NULL};
+static const char *const words_feature_kind[] = {[FEATURE_CATEGORICAL] =
+                                                     "categorical",
+                                                 [FEATURE_BAG] = "bag",
+                                                 [FEATURE_NUMBER] = "number",
+                                                 [FEATURE_VECTOR] = "vector",
+                                                 NULL};
+static const char *const words_seen_by[] = {[SEEN_BY_BOTH] = "both",
+                                            [SEEN_BY_TEACHER] = "teacher",
+                                            [SEEN_BY_STUDENT] = "student",
+                                            NULL};
+static const char *const words_transform[] = {
+    [TRANSFORM_LOG] = "log",
+    [TRANSFORM_STANDARDISE] = "standardise",
+    [TRANSFORM_BUCKETISE] = "bucketise",
+    NULL};
+static const char *const words_task_kind[] = {[TASK_BINARY] = "binary",
+                                              [TASK_CLASS] = "class",
+                                              [TASK_REGRESSION] = "regression",
+                                              NULL};
+static const char *const words_teacher_kind[] = {[TEACHER_KIND_NONE] = "none",
+                                                 [TEACHER_KIND_CHECKPOINT] =
+                                                     "checkpoint",
+                                                 [TEACHER_KIND_FIELD] = "field",
+                                                 NULL};
+static const char *const words_teacher_output[] = {
+    [TEACHER_LOGIT] = "logit", [TEACHER_PROBABILITY] = "probability", NULL};
+static const char *const words_activation[] = {
+    [ACTIVATION_RELU] = "relu",
+    [ACTIVATION_TANH] = "tanh",
+    [ACTIVATION_SIGMOID] = "sigmoid",
+    [ACTIVATION_GELU] = "gelu",
+    [ACTIVATION_SILU] = "silu",
+    [ACTIVATION_LEAKY_RELU] = "leaky_relu",
+    [ACTIVATION_SOFTMAX] = "softmax",
+    [ACTIVATION_IDENTITY] = "identity",
+    NULL};
+static const char *const words_optimizer_kind[] = {
+    [OPTIMIZER_SGD] = "sgd",
+    [OPTIMIZER_ADAGRAD] = "adagrad",
+    [OPTIMIZER_ROWWISE_ADAGRAD] = "rowwise_adagrad",
+    [OPTIMIZER_ADAM] = "adam",
+    NULL};
+static const char *const words_schedule_kind[] = {
+    [SCHEDULE_CONSTANT] = "constant",
+    [SCHEDULE_LINEAR] = "linear",
+    [SCHEDULE_COSINE] = "cosine",
+    [SCHEDULE_INVERSE_SQRT] = "inverse_sqrt",
+    NULL};
+static const char *const words_distill_kind[] = {
+    [DISTILL_CROSS_ENTROPY] = "cross_entropy",
+    [DISTILL_KL] = "kl",
+    [DISTILL_LOGIT_MSE] = "logit_mse",
+    [DISTILL_PROBABILITY_MSE] = "probability_mse",
+    NULL};
+static const char *const words_head[] = {
+    [HEAD_SHARED] = "shared", [HEAD_AUXILIARY] = "auxiliary", NULL};
+static const char *const words_train_input[] = {
+    [TRAIN_INPUT_LABELS] = "labels", [TRAIN_INPUT_EVENTS] = "events", NULL};
+static const char *const words_log_level[] = {[LOG_LEVEL_ERROR] = "error",
+                                              [LOG_LEVEL_WARN] = "warn",
+                                              [LOG_LEVEL_INFO] = "info",
+                                              [LOG_LEVEL_DEBUG] = "debug",
+                                              NULL};
+static const char *const words_log_format[] = {
+    [LOG_FORMAT_LOGFMT] = "logfmt", [LOG_FORMAT_JSON] = "json", NULL};
+static const char *const words_time[] = {"earliest", NULL};
+static const char *const words_start[] = {"earliest", "latest", NULL};
+
+/* ---- Rows ---- */
+
+#define RESTART  SETTING_RESTART
+#define RELOAD   SETTING_RELOAD
+#define REQUIRED SETTING_REQUIRED
+#define EXAMPLE  SETTING_EXAMPLE
+#define LINEAGE  SETTING_LINEAGE
+
+/* What a row says of its kind. */
+#define KIND_BOOL          .kind = SETTING_BOOL
+#define KIND_COUNT         .kind = SETTING_COUNT
+#define KIND_BYTES         .kind = SETTING_BYTES
+#define KIND_DURATION      .kind = SETTING_DURATION
+#define KIND_NUMBER        .kind = SETTING_NUMBER
+#define KIND_STRING        .kind = SETTING_STRING
+#define KIND_NAME          .kind = SETTING_NAME
+#define KIND_PATH          .kind = SETTING_PATH
+#define KIND_TIME          .kind = SETTING_TIME, .words = words_time
+#define KIND_START         .kind = SETTING_TIME, .words = words_start
+#define KIND_ENUM(tag)     .kind = SETTING_ENUM, .words = words_##tag
+#define KIND_ENUMS(tag, n) .kind = SETTING_ENUMS, .words = words_##tag, ITEMS(n)
+#define KIND_COUNTS(n)     .kind = SETTING_COUNTS, ITEMS(n)
+#define KIND_NUMBERS(n)    .kind = SETTING_NUMBERS, ITEMS(n)
+#define KIND_STRINGS(n)    .kind = SETTING_STRINGS, ITEMS(n)
+#define ITEMS(n)           .items_max = (n)
+
+#define ROW(type, member, key_, kind_, unit_, min_, max_, initial_, flags_,    \
+            help_)                                                             \
+    {.key = key_,                                                              \
+     .offset = offsetof(type, member),                                         \
+     .unit = unit_,                                                            \
+     .min = min_,                                                              \
+     .max = max_,                                                              \
+     .initial = initial_,                                                      \
+     .flags = flags_,                                                          \
+     .help = help_,                                                            \
+     KIND_##kind_},
+
+static const struct setting_row feature_rows[] = {
+#define FEATURE(field, ...) ROW(struct feature_settings, field, __VA_ARGS__)
+#include "stages/settings.def"
+};
+
+static const struct setting_row task_rows[] = {
+#define TASK(field, ...) ROW(struct task_settings, field, __VA_ARGS__)
+#include "stages/settings.def"
+};
+
+#define TOP(member, ...) ROW(struct settings, member, __VA_ARGS__)
+
+static const struct setting_row top_rows[] = {
+#define SETTING(field, ...) TOP(field, __VA_ARGS__)
+#include "stages/settings.def"
+
+#define MODEL(field, key, kind, unit, min, max, teachers, students, ...)       \
+    TOP(teacher_model.field, "teacher.model." key, kind, unit, min, max,       \
+        teachers, __VA_ARGS__)
+#include "stages/settings.def"
+#define OPTIMIZER(field, key, ...)                                             \
+    TOP(teacher_model.optimizer.field, "teacher.model.optimizer." key,         \
+        __VA_ARGS__)
+#include "stages/settings.def"
+#define OPTIMIZER(field, key, kind, unit, min, max, initial, ...)              \
+    TOP(teacher_model.tables.field, "teacher.model.tables." key, kind, unit,   \
+        min, max, "=teacher.model.optimizer." key, __VA_ARGS__)
+#include "stages/settings.def"
+
+#define MODEL(field, key, kind, unit, min, max, teachers, students, ...)       \
+    TOP(student.field, "student." key, kind, unit, min, max, students,         \
+        __VA_ARGS__)
+#include "stages/settings.def"
+#define OPTIMIZER(field, key, ...)                                             \
+    TOP(student.optimizer.field, "student.optimizer." key, __VA_ARGS__)
+#include "stages/settings.def"
+#define OPTIMIZER(field, key, kind, unit, min, max, initial, ...)              \
+    TOP(student.tables.field, "student.tables." key, kind, unit, min, max,     \
+        "=student.optimizer." key, __VA_ARGS__)
+#include "stages/settings.def"
+};
+
+static const struct setting_section sections[] = {
+    {.key = "features",
+     .rows = feature_rows,
+     .row_count = COUNT(feature_rows),
+     .entry_bytes = sizeof(struct feature_settings),
+     .entries_max = FEATURES_MAX,
+     .entries_offset = offsetof(struct settings, features),
+     .count_offset = offsetof(struct settings, feature_count),
+     .example = "user",
+     .help = "What the models see of an event, each under a name of yours."},
+    {.key = "tasks",
+     .rows = task_rows,
+     .row_count = COUNT(task_rows),
+     .entry_bytes = sizeof(struct task_settings),
+     .entries_max = TASKS_MAX,
+     .entries_offset = offsetof(struct settings, tasks),
+     .count_offset = offsetof(struct settings, task_count),
+     .example = "clicked",
+     .help = "What the models predict, each under a name of yours. Events "
+             "carry their outcomes."},
+};
+
+static const struct settings_table table = {
+    .title = "The settings of distilld: all of them, with their defaults.",
+    .rows = top_rows,
+    .row_count = COUNT(top_rows),
+    .sections = sections,
+    .section_count = COUNT(sections),
+};
+
+/* ---- What they are asked for ---- */
+
+bool
+settings_has_role(const struct settings *s, enum role role)
+{
+    OBJ_CHECK(s, SETTINGS_MAGIC);
+    for (size_t i = 0; i < s->roles.count; i++) {
+        if (s->roles.items[i] == (unsigned)role)
+            return true;
+    }
+    return false;
+}
+
+bool
+settings_has_transform(const struct feature_settings *f,
+                       enum transform transform)
+{
+    assert(f != NULL);
+    for (size_t i = 0; i < f->transform.count; i++) {
+        if (f->transform.items[i] == (unsigned)transform)
+            return true;
+    }
+    return false;
+}
+
+/* Defaults that depend on other settings. */
+static void
+fill_in(struct settings *s)
+{
+    for (size_t i = 0; i < s->feature_count; i++) {
+        if (*s->features[i].path == '\0')
+            s->features[i].path = s->features[i].name;
+    }
+    for (size_t i = 0; i < s->task_count; i++) {
+        struct task_settings *t = &s->tasks[i];
+
+        if (*t->path == '\0')
+            t->path = t->name;
+        if (t->kind == TASK_CLASS && t->classes == 0)
+            t->classes = t->labels.count;
+    }
+}
+
+static enum status
+new_settings(struct settings **out, struct error *err)
+{
+    /* Enums are stored as unsigned. */
+    _Static_assert(sizeof(enum role) == sizeof(unsigned), "enums are unsigned");
+
+    *out = calloc(1, sizeof(**out));
+    if (*out == NULL)
+        return error_set(err, STATUS_NOMEM, "no memory for the settings");
+    (*out)->magic = SETTINGS_MAGIC;
+    return STATUS_OK;
+}
+
+/* Takes *s; gives it when there was no problem. */
+static enum status
+finish(struct settings **out, struct settings **s, const char *name,
+       struct settings_problems *problems, struct error *err)
+{
+    size_t count;
+
+    if (settings_file_is_read((*s)->file))
+        settings_check(*s, problems);
+    count = problems->count + problems->dropped;
+    if (count > 0) {
+        settings_free(s);
+        return error_set(err, STATUS_CONFIG, "%.500s: %zu problem%s", name,
+                         count, count == 1 ? "" : "s");
+    }
+    fill_in(*s);
+    OBJ_TAKE(*out, s, SETTINGS_MAGIC);
+    return STATUS_OK;
+}
+
+enum status
+settings_load(struct settings **out, const char *path,
+              struct settings_problems *problems, struct error *err)
+{
+    struct settings *s = NULL;
+    enum status st = new_settings(&s, err);
+
+    if (st == STATUS_OK)
+        st = settings_file_read(&s->file, &table, s, path, problems, err);
+    if (st == STATUS_OK)
+        st = finish(out, &s, path, problems, err);
+    settings_free(&s);
+    return st;
+}
+
+enum status
+settings_parse(struct settings **out, const char *name, const char *text,
+               size_t bytes, struct settings_problems *problems,
+               struct error *err)
+{
+    struct settings *s = NULL;
+    enum status st = new_settings(&s, err);
+
+    if (st == STATUS_OK)
+        st = settings_file_parse(&s->file, &table, s, text, bytes, problems,
+                                 err);
+    if (st == STATUS_OK)
+        st = finish(out, &s, name, problems, err);
+    settings_free(&s);
+    return st;
+}
+
+void
+settings_free(struct settings **self)
+{
+    assert(self != NULL);
+    if (*self == NULL)
+        return;
+    OBJ_CHECK(*self, SETTINGS_MAGIC);
+    settings_file_free(&(*self)->file);
+    (*self)->magic = 0;
+    free(*self);
+    *self = NULL;
+}
+
+void
+settings_write_reference(FILE *f)
+{
+    settings_table_write_reference(&table, f);
+}
+
+void
+settings_write_schema(FILE *f)
+{
+    settings_table_write_schema(&table, f);
+}
+
+void
+settings_write_effective(const struct settings *s, FILE *f)
+{
+    OBJ_CHECK(s, SETTINGS_MAGIC);
+    settings_table_write_values(&table, s, 0, f);
+}
+
+enum status
+settings_digest(const struct settings *s, char hex[DIGEST_HEX_SIZE],
+                struct error *err)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *f;
+
+    OBJ_CHECK(s, SETTINGS_MAGIC);
+    f = open_memstream(&text, &bytes);
+    if (f == NULL)
+        return error_set(err, STATUS_NOMEM, "no memory for a digest");
+    settings_table_write_values(&table, s, SETTING_LINEAGE, f);
+    if (fclose(f) != 0) {
+        free(text);
+        return error_set(err, STATUS_NOMEM, "no memory for a digest");
+    }
+    digest_once(text, bytes, hex);
+    free(text);
+    return STATUS_OK;
+}

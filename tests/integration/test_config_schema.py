@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`distilld config schema` accepts the reference and refuses slips; needs the
+Python packages jsonschema and yaml."""
+
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from integration import Case, binary, main  # noqa: E402
+
+try:
+    import jsonschema
+    import yaml
+except ImportError:
+    jsonschema = yaml = None
+
+LEAST = """
+features: {user: {kind: categorical, rows_max: 1_000_000}}
+tasks: {clicked: {kind: binary, threshold: 0.5}}
+"""
+
+
+@unittest.skipIf(jsonschema is None, "no jsonschema or yaml")
+class TestSchema(Case):
+    def config(self, what):
+        return subprocess.run([binary(), "config", what], check=True,
+                              capture_output=True, text=True).stdout
+
+    def setUp(self):
+        super().setUp()
+        schema = json.loads(self.config("schema"))
+        jsonschema.Draft202012Validator.check_schema(schema)
+        self.schema = jsonschema.Draft202012Validator(schema)
+
+    def errors(self, text):
+        return [f"{e.json_path}: {e.message}"
+                for e in self.schema.iter_errors(yaml.safe_load(text))]
+
+    def test_accepts_the_reference(self):
+        self.assertEqual(self.errors(self.config("reference")), [])
+
+    def test_accepts_each_way_to_write_a_value(self):
+        for line in ("train: {batch: 1e3}", "train: {batch: 1_000}",
+                     "train: {batch: '${env:BATCH:-64}'}",
+                     "train: {flush: 1.5s}", "train: {flush: 0}",
+                     "events: {record_bytes_max: 1 MiB}",
+                     "events: {start: '2026-11-23T12:00:00Z'}",
+                     "labels: {start: 1362062307}", "train:"):
+            with self.subTest(line):
+                self.assertEqual(self.errors(LEAST + line), [])
+
+    def test_refuses_slips(self):
+        for line in ("trian: {batch: 64}", "train: {bacth: 64}",
+                     "train: {batch: 0}", "train: {batch: many}",
+                     "train: {flush: 30}", "log: {level: loud}",
+                     "roles: train", "student: {hidden: [0]}"):
+            with self.subTest(line):
+                self.assertNotEqual(self.errors(LEAST + line), [])
+
+    def test_refuses_a_feature_without_a_kind(self):
+        self.assertNotEqual(self.errors("features: {user: {}}"), [])
+
+
+if __name__ == "__main__":
+    main()
