@@ -9,7 +9,7 @@
 #include "daemon/base/object.h"
 #include "daemon/io/file.h"
 
-#include <cJSON.h>
+#include <cjson/cJSON.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
