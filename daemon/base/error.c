@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef error_set
+#undef error_errno
+
 static enum status
 pick_status(int errno_value)
 {

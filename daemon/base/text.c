@@ -59,7 +59,7 @@ size_t
 text_base64(char *out, const void *bytes, size_t len)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                 "abcdefghijklmnopqrstuvwxyz0123456789+/";
+                                 "abcdefghijklmnopqrstuvwxyz0123456789+/=";
     const unsigned char *p = bytes;
     char *start = out;
 
@@ -74,8 +74,8 @@ text_base64(char *out, const void *bytes, size_t len)
             group |= p[i + 2];
         *out++ = digits[group >> 18];
         *out++ = digits[group >> 12 & 63];
-        *out++ = left > 1 ? digits[group >> 6 & 63] : '=';
-        *out++ = left > 2 ? digits[group & 63] : '=';
+        *out++ = digits[left > 1 ? group >> 6 & 63 : 64];
+        *out++ = digits[left > 2 ? group & 63 : 64];
     }
     return (size_t)(out - start);
 }

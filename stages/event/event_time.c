@@ -119,11 +119,12 @@ read_clock(const char **at, int64_t *ms)
     if (second < 0 || second > 60)
         return false;
     second = second == 60 ? 59 : second;
-    *ms = ((hour * 60 + minute) * 60 + second) * INT64_C(1000);
+    *ms = INT64_C(3600000) * hour + INT64_C(60000) * minute +
+          INT64_C(1000) * second;
     if (**at != '.')
         return true;
     for (++*at; **at >= '0' && **at <= '9'; ++*at) {
-        *ms += (**at - '0') * scale;
+        *ms += INT64_C(1) * (**at - '0') * scale;
         scale /= 10;
     }
     return (*at)[-1] != '.';
@@ -153,7 +154,7 @@ read_offset(const char **at, int64_t *ms)
     minute = read_digits(at, 2);
     if (minute < 0 || minute > 59)
         return false;
-    *ms = sign * (hour * 60 + minute) * INT64_C(60000);
+    *ms = sign * (INT64_C(3600000) * hour + INT64_C(60000) * minute);
     return true;
 }
 

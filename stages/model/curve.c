@@ -7,6 +7,7 @@
 
 #include "daemon/base/object.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -41,6 +42,7 @@ log_sum(const float *logits, size_t width)
     double top = clean_logit(logits[0]);
     double sum = 0.0;
 
+    assert(width > 0);
     for (size_t i = 1; i < width; i++)
         top = fmax(top, clean_logit(logits[i]));
     for (size_t i = 0; i < width; i++)

@@ -126,6 +126,7 @@ put_row(const struct chunk *c, size_t i, const struct row_meta *meta,
 {
     int64_t last_seen = meta->last_seen;
 
+    assert(c->ids != NULL && c->sightings != NULL && c->last_seen != NULL);
     memcpy(c->ids + i * sizeof(meta->id), &meta->id, sizeof(meta->id));
     memcpy(c->sightings + i * sizeof(meta->sightings), &meta->sightings,
            sizeof(meta->sightings));

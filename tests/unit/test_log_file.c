@@ -14,7 +14,7 @@
 
 #define RECORD_MAX 64
 
-static char folder[64];
+static char folder[] = "/tmp/test_log_file.XXXXXX";
 static char path[128];
 
 static void
@@ -44,7 +44,7 @@ read_all(enum log_tail tail, struct log_position start, char *out,
         st = log_reader_read(r, c, err);
         while (st == STATUS_OK && log_chunk_next(c, &line)) {
             (void)strncat(out, line.data, line.bytes);
-            (void)strcat(out, c->is_cut ? "!" : "|");
+            (void)strncat(out, c->is_cut ? "!" : "|", 2);
         }
         if (st == STATUS_OK && last != NULL)
             *last = c->after;
@@ -241,7 +241,6 @@ main(void)
 {
     struct error err;
 
-    (void)strcpy(folder, "/tmp/test_log_file.XXXXXX");
     if (mkdtemp(folder) == NULL)
         return 1;
     (void)snprintf(path, sizeof(path), "%s/log", folder);
