@@ -29,29 +29,6 @@ struct checkpoint {
     const char *prefixes[CHECKPOINT_MODELS_MAX];
 };
 
-/* Writes the directory of the version that path means. */
-static enum status
-find_version(char out[PATH_TEXT_MAX], const char *path, struct error *err)
-{
-    char inside[PATH_TEXT_MAX];
-    enum status st = path_join(inside, path, MANIFEST_NAME, err);
-
-    if (st != STATUS_OK)
-        return st;
-    if (access(inside, F_OK) == 0) {
-        (void)snprintf(out, PATH_TEXT_MAX, "%s", path);
-        return STATUS_OK;
-    }
-    st = path_join(out, path, VERSIONS_POINTER, err);
-    if (st == STATUS_OK)
-        st = path_join(inside, out, MANIFEST_NAME, err);
-    if (st == STATUS_OK && access(inside, F_OK) != 0)
-        st = error_set(err, STATUS_NOTFOUND,
-                       "%s: no checkpoint: neither %s nor %s/%s is in it", path,
-                       MANIFEST_NAME, VERSIONS_POINTER, MANIFEST_NAME);
-    return st;
-}
-
 static enum status
 verify_file(const char *path, const struct manifest_file *f, struct error *err)
 {
@@ -155,6 +132,28 @@ open_all(struct checkpoint *ck, enum checkpoint_check check, struct error *err)
 }
 
 enum status
+checkpoint_find(char out[PATH_TEXT_MAX], const char *path, struct error *err)
+{
+    char inside[PATH_TEXT_MAX];
+    enum status st = path_join(inside, path, MANIFEST_NAME, err);
+
+    if (st != STATUS_OK)
+        return st;
+    if (access(inside, F_OK) == 0) {
+        (void)snprintf(out, PATH_TEXT_MAX, "%s", path);
+        return STATUS_OK;
+    }
+    st = path_join(out, path, VERSIONS_POINTER, err);
+    if (st == STATUS_OK)
+        st = path_join(inside, out, MANIFEST_NAME, err);
+    if (st == STATUS_OK && access(inside, F_OK) != 0)
+        st = error_set(err, STATUS_NOTFOUND,
+                       "%s: no checkpoint: neither %s nor %s/%s is in it", path,
+                       MANIFEST_NAME, VERSIONS_POINTER, MANIFEST_NAME);
+    return st;
+}
+
+enum status
 checkpoint_open(struct checkpoint **out, const char *path,
                 enum checkpoint_check check, struct error *err)
 {
@@ -165,7 +164,7 @@ checkpoint_open(struct checkpoint **out, const char *path,
     if (ck == NULL)
         return error_set(err, STATUS_NOMEM, "%s: no memory to open it", path);
     ck->magic = CHECKPOINT_MAGIC;
-    st = find_version(ck->path, path, err);
+    st = checkpoint_find(ck->path, path, err);
     if (st == STATUS_OK)
         st = open_all(ck, check, err);
     if (st == STATUS_OK) {

@@ -7,6 +7,7 @@
 #include "stages/model/model.h"
 
 #include "daemon/base/error.h"
+#include "daemon/io/directory.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +32,11 @@
 #define CHECKPOINT_PREFIX_KEY "prefix." /* and the number of the model */
 
 struct checkpoint;
+
+/* checkpoint_find writes the version's directory that path means: itself, or
+ * the one that its `latest` names. NOTFOUND when there is neither. */
+must_check enum status checkpoint_find(char out[PATH_TEXT_MAX],
+                                       const char *path, struct error *err);
 
 enum checkpoint_check {
     CHECKPOINT_QUICK,  /* manifest, sizes and headers */
