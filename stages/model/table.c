@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUP           64u   /* ids looked up at a time */
+#define GROUP           32u   /* ids looked up at a time */
 #define EXPIRY_ROWS     1024u /* looked at in one call */
 #define CANDIDATES_MIN  1024u
 #define PREFETCH_FLOATS 16u

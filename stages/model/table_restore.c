@@ -10,6 +10,8 @@
 #include <math.h>
 #include <string.h>
 
+#define PREFETCH_ROWS 16u
+
 /* What there is to restore from: NULL for what is missing or not wanted. */
 struct source {
     const struct tensor *tensors;
@@ -202,6 +204,14 @@ read_meta(const struct listing *l, uint32_t row, struct row_meta *out,
     return STATUS_OK;
 }
 
+/* Asks the caches for where a row's id will go. */
+static void
+prefetch_id(const struct table_store *s, const struct listing *l, uint32_t row)
+{
+    if (row < l->count)
+        table_index_prefetch(&s->index, table_hash(get_u64(l->ids, row)));
+}
+
 static enum status
 load_store(struct table_store *s, const struct listing *l, struct error *err)
 {
@@ -209,6 +219,7 @@ load_store(struct table_store *s, const struct listing *l, struct error *err)
         struct row_meta meta;
         enum status st = read_meta(l, row, &meta, err);
 
+        prefetch_id(s, l, row + PREFETCH_ROWS);
         if (st != STATUS_OK)
             return st;
         if (row == 0)
