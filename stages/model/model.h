@@ -80,11 +80,14 @@ struct model_feature {
     enum feature_kind kind;
     size_t column;           /* index into columns.features */
     size_t width;            /* embedding width, or numbers of a VECTOR */
+    size_t ids_max;          /* BAG: most ids a row, as in its column */
     uint64_t rows_max;       /* of the table, without row 0 */
     uint32_t admit_after;    /* sightings before an id gets a row; 1: at once */
     uint32_t expire_after_s; /* 0: never */
     bool standardise;        /* NUMBER, VECTOR: by running mean and deviation
                                 of the batches before */
+    bool has_indicator;      /* NUMBER, VECTOR: may be missing, so one more
+                                input says when it is */
 };
 
 struct model_task {

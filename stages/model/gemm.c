@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Matrix products through OpenBLAS, row-major. The shapes of a recommender are
+ * small, so one thread a call is the fastest and keeps sums in one order.
+ */
+#include "stages/model/gemm.h"
+
+#include <cblas.h>
+#include <limits.h>
+
+static int
+blas_int(size_t n)
+{
+    assert(n <= INT_MAX);
+    return (int)n;
+}
+
+enum status
+gemm_start(struct error *err)
+{
+    openblas_set_num_threads(1);
+    if (openblas_get_num_threads() != 1)
+        return error_set(err, STATUS_CONFIG,
+                         "OpenBLAS (%s) insists on %d threads, expected 1: "
+                         "start with OMP_NUM_THREADS=1",
+                         openblas_get_parallel() == 2 ? "OpenMP" : "threads",
+                         openblas_get_num_threads());
+    return STATUS_OK;
+}
+
+void
+gemm_nt(struct matrix c, struct matrix a, struct matrix b, float beta)
+{
+    size_t M = c.rows;
+    size_t N = c.columns;
+    size_t K = a.columns;
+
+    assert(a.rows == M && b.rows == N && b.columns == K);
+    if (M == 1)
+        cblas_sgemv(CblasRowMajor, CblasNoTrans, blas_int(N), blas_int(K), 1.0F,
+                    b.data, blas_int(b.stride), a.data, 1, beta, c.data, 1);
+    else if (N == 1)
+        cblas_sgemv(CblasRowMajor, CblasNoTrans, blas_int(M), blas_int(K), 1.0F,
+                    a.data, blas_int(a.stride), b.data, 1, beta, c.data,
+                    blas_int(c.stride));
+    else
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas_int(M),
+                    blas_int(N), blas_int(K), 1.0F, a.data, blas_int(a.stride),
+                    b.data, blas_int(b.stride), beta, c.data,
+                    blas_int(c.stride));
+}
+
+/* Adds or writes the outer product of column a and row b: BLAS can only add,
+ * and reads c for it. */
+static void
+outer(struct matrix c, struct matrix a, struct matrix b, float beta)
+{
+    for (size_t r = 0; r < c.rows; r++) {
+        float *restrict to = matrix_row(c, r);
+        const float *restrict from = b.data;
+        float scale = *matrix_row(a, r);
+
+        if (beta == 0.0F) {
+            for (size_t i = 0; i < c.columns; i++)
+                to[i] = scale * from[i];
+        } else {
+            for (size_t i = 0; i < c.columns; i++)
+                to[i] += scale * from[i];
+        }
+    }
+}
+
+void
+gemm_nn(struct matrix c, struct matrix a, struct matrix b, float beta)
+{
+    size_t M = c.rows;
+    size_t N = c.columns;
+    size_t K = a.columns;
+
+    assert(a.rows == M && b.rows == K && b.columns == N);
+    assert(beta == 0.0F || beta == 1.0F);
+    if (K == 1)
+        outer(c, a, b, beta);
+    else if (M == 1)
+        cblas_sgemv(CblasRowMajor, CblasTrans, blas_int(K), blas_int(N), 1.0F,
+                    b.data, blas_int(b.stride), a.data, 1, beta, c.data, 1);
+    else
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas_int(M),
+                    blas_int(N), blas_int(K), 1.0F, a.data, blas_int(a.stride),
+                    b.data, blas_int(b.stride), beta, c.data,
+                    blas_int(c.stride));
+}
+
+void
+gemm_tn(struct matrix c, struct matrix a, struct matrix b, float beta)
+{
+    size_t M = c.rows;
+    size_t N = c.columns;
+    size_t K = a.rows;
+
+    assert(a.columns == M && b.rows == K && b.columns == N);
+    if (M == 1)
+        cblas_sgemv(CblasRowMajor, CblasTrans, blas_int(K), blas_int(N), 1.0F,
+                    b.data, blas_int(b.stride), a.data, blas_int(a.stride),
+                    beta, c.data, 1);
+    else
+        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, blas_int(M),
+                    blas_int(N), blas_int(K), 1.0F, a.data, blas_int(a.stride),
+                    b.data, blas_int(b.stride), beta, c.data,
+                    blas_int(c.stride));
+}

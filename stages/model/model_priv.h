@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MODEL_MODEL_PRIV_H
+#define MODEL_MODEL_PRIV_H
+
+#include "stages/model/helpers.h"
+#include "stages/model/lookup.h"
+#include "stages/model/matrix.h"
+#include "stages/model/model.h"
+#include "stages/model/optimizer.h"
+#include "stages/model/standardise.h"
+
+#include "daemon/base/object.h"
+
+/*
+ * What the files of the model engine share. The widths: N inputs, H the
+ * trunk's output, D the FM's, U = H + D what a head reads, L logits of the
+ * serving heads, A those of the auxiliary heads behind them.
+ *
+ * A chunk of rows goes forth and back as a whole, so that what it computes
+ * stays in the second-level cache; each helper works through the chunks of
+ * its own fixed range of the batch, into its own gradient.
+ */
+
+#define MODEL_MAGIC      0x3d7ae419U
+#define CHUNK_ROWS       256
+#define TABLE_TENSORS    12 /* most tensors that one table lists */
+#define NONE             SIZE_MAX
+#define CROSS_LAYERS_MAX 8
+
+/*
+ * The tensor list: every tensor beside the tables, in file order, made once by
+ * tensors_list. Learned ones lie in m->parameters at offset, and their
+ * gradient and optimizer state at the same offset of its own block.
+ */
+struct entry {
+    struct tensor tensor;
+    void *live;       /* its bytes in the model */
+    size_t block;     /* floats: 0 parameters, 1 or 2 optimizer state */
+    size_t offset;    /* floats: into the block */
+    bool is_learned;  /* a parameter that the gradient changes */
+    double bound;     /* learned: initially uniform in +-bound */
+    size_t ones_from; /* learned: columns from here on begin at 1 */
+    double fill;      /* not learned: its first value */
+};
+
+enum counter {
+    COUNTER_STEPS,
+    COUNTER_EXAMPLES,
+    COUNTER_UPDATES, /* steps that were not skipped */
+    COUNTER_CLOCK_MS,
+    COUNTER_COUNT,
+};
+
+/* A NUMBER or VECTOR feature. */
+struct numeric {
+    const struct model_feature *feature;
+    size_t offset;    /* in the inputs */
+    size_t indicator; /* in the inputs, or NONE */
+    size_t linear;    /* its weight (L, width [+ 1]) in parameters, or NONE */
+    struct standardise stats;
+};
+
+struct task {
+    const struct model_task *task;
+    size_t width;     /* K */
+    size_t at;        /* its first logit */
+    size_t auxiliary; /* its first auxiliary logit, or NONE */
+};
+
+/* What one task's losses are multiplied with in this step. */
+struct task_plan {
+    struct objective objective;
+    double hard_scale; /* weight / rows of the batch that have an outcome */
+    double soft_scale;
+};
+
+struct dense_layer {
+    size_t weight; /* in parameters */
+    size_t bias;
+    size_t rows;
+    size_t columns;
+};
+
+/* What one of the team computes with, for a chunk (C rows). */
+struct worker {
+    float *gradient;                        /* (parameters) */
+    struct matrix x[CROSS_LAYERS_MAX + 1];  /* (C, N) inputs, cross outputs */
+    struct matrix p[CROSS_LAYERS_MAX];      /* (C, N) of the cross layers */
+    struct matrix hidden[MODEL_LAYERS_MAX]; /* (C, hidden) */
+    struct matrix sum[MODEL_LAYERS_MAX];    /* (C, hidden) or no data */
+    struct matrix trunk;                    /* (C, U) its end is hidden or x */
+    struct matrix fm_sum;                   /* (C, D) */
+    struct matrix dtrunk;                   /* (C, U) */
+    struct matrix dhidden[MODEL_LAYERS_MAX];
+    struct matrix dx0; /* (C, N) by the cross layers' products */
+    struct matrix dp;  /* (C, N) */
+    float *row;        /* the widest table row */
+    float *block;      /* owns all of the above */
+    struct task_loss *losses;
+    double objective;
+    uint32_t largest; /* bits of the largest gradient of an input */
+};
+
+struct model {
+    unsigned magic;
+    struct model_spec spec; /* with its own features, tasks and names */
+    struct model_feature *features;
+    struct model_task *task_specs;
+    char (*names)[MODEL_NAME_MAX];
+
+    struct entry *entries;
+    size_t entry_count;
+    size_t entry_max;
+    size_t float_count; /* of parameters, with gaps for alignment */
+    float *parameters;
+    float *first;  /* optimizer state, or NULL */
+    float *second; /* optimizer state, or NULL */
+    double *stats; /* of all standardised features */
+    float *scales;
+    int64_t counters[COUNTER_COUNT];
+
+    struct lookup *lookups;
+    size_t lookup_count;
+    size_t *fm_offsets; /* (lookup_count) */
+    struct numeric *numerics;
+    size_t numeric_count;
+    struct task *tasks;
+    size_t task_count;
+    size_t N, H, D, U, L, A;
+    struct dense_layer cross[CROSS_LAYERS_MAX];
+    struct dense_layer mlp[MODEL_LAYERS_MAX];
+    struct dense_layer heads; /* (L + A, U), all heads stacked */
+
+    struct helpers *helpers;
+    struct worker *workers; /* (threads) */
+    size_t chunk_rows;
+    float *inputs_gradient; /* (batch_max, N) */
+    float *logits;          /* (batch_max, L + A) */
+    float *logits_gradient; /* (batch_max, L + A) */
+    int64_t *times;         /* (batch_max) */
+    int64_t clock_step_ms;
+
+    /* of the running call */
+    const struct columns *batch;
+    struct task_plan *plans; /* (task_count) */
+    struct pace dense_pace;
+    struct pace table_pace;
+    float dense_scale; /* by clipping */
+
+    /* of the running snapshot */
+    bool has_snapshot;
+    unsigned char *kept; /* bytes of all entries, in order */
+    size_t kept_bytes;
+    struct tensor *listed;
+    size_t listed_count;
+    size_t *listed_from; /* (lookup_count + 1) first tensor of each table */
+    size_t read_entry;
+    uint64_t read_offset;
+    size_t read_table;
+};
+
+/* spec_check says whether a model can be made of it. Thread: any. */
+must_check enum status spec_check(const struct model_spec *spec,
+                                  struct error *err);
+
+/* tensors_list makes the list of entries and every offset into parameters.
+ * Allocates: the list. */
+must_check enum status tensors_list(struct model *m, struct error *err);
+
+/* tensors_attach points the entries at their bytes and gives them their
+ * initial values. Allocates: nothing. */
+void tensors_attach(struct model *m);
+
+/* pass_weight views a layer's weight, in parameters or in a gradient. */
+struct matrix pass_weight(const struct dense_layer *l, float *block);
+
+/*
+ * pass_forward computes the logits of rows [first, first + n) of the batch
+ * into m->logits; n <= chunk_rows. Reads what lookup_find or lookup_see left.
+ */
+void pass_forward(struct model *m, struct worker *w, size_t first, size_t n);
+
+/*
+ * pass_backward goes back from m->logits_gradient of the same rows, right
+ * after pass_forward: adds to w->gradient, writes m->inputs_gradient. Scales
+ * the auxiliary part of m->logits_gradient by gradient_scale.
+ */
+void pass_backward(struct model *m, struct worker *w, size_t first, size_t n);
+
+#endif

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Predicting, and one step of learning. A step has four parts with all of the
+ * team in each: look ids up (by table), forth and back (by rows), then, once
+ * the sums are known to be finite, change (dense by range, tables by table).
+ * Who does what is fixed by number and gradients are summed in that order.
+ */
+#include "stages/model/event_clock.h"
+#include "stages/model/loss.h"
+#include "stages/model/model_priv.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Below this many rows a call is not worth waking the helpers for. */
+#define SHARED_ROWS_MIN 64
+
+/* A gradient above this could overflow when squared and summed. */
+#define GRADIENT_MAX 1e17F
+
+/* ---- Parts of the team's work ---- */
+
+static void
+range(size_t n, size_t parts, size_t number, size_t *first, size_t *end)
+{
+    *first = n * number / parts;
+    *end = n * (number + 1) / parts;
+}
+
+static void
+find_part(void *ctx, size_t number)
+{
+    struct model *m = ctx;
+
+    for (size_t i = number; i < m->lookup_count; i += m->spec.threads)
+        lookup_find(&m->lookups[i], m->batch);
+}
+
+static void
+see_part(void *ctx, size_t number)
+{
+    struct model *m = ctx;
+
+    for (size_t i = number; i < m->lookup_count; i += m->spec.threads)
+        lookup_see(&m->lookups[i], m->batch,
+                   m->counters[COUNTER_CLOCK_MS] / 1000);
+}
+
+static void
+forward_rows(struct model *m, struct worker *w, size_t first, size_t end)
+{
+    for (; first < end; first += m->chunk_rows) {
+        size_t n = end - first;
+
+        pass_forward(m, w, first, n < m->chunk_rows ? n : m->chunk_rows);
+    }
+}
+
+static void
+forward_part(void *ctx, size_t number)
+{
+    struct model *m = ctx;
+    size_t first;
+    size_t end;
+
+    range(m->batch->row_count, m->spec.threads, number, &first, &end);
+    forward_rows(m, &m->workers[number], first, end);
+}
+
+/* Adds one row's losses of one task, and writes their gradient into dz. */
+static void
+row_losses(struct model *m, struct worker *w, size_t t, size_t r, float *dz)
+{
+    const struct task *task = &m->tasks[t];
+    const struct task_plan *plan = &m->plans[t];
+    const struct columns *c = m->batch;
+    const struct outcome_column *y = &c->tasks[task->task->column];
+    const float *z = m->logits + r * (m->L + m->A);
+    size_t K = task->width;
+    double weight = (double)c->weight[r];
+
+    if (y->has_outcome[r] != 0) {
+        double scale = plan->hard_scale * weight;
+        double loss = loss_hard(task->task->kind, z + task->at, K,
+                                y->outcome[r], c->sample_rate[r], scale,
+                                scale != 0.0 ? dz + task->at : NULL);
+
+        w->losses[t].hard += loss;
+        w->losses[t].hard_rows++;
+        w->objective += scale != 0.0 ? scale * loss : 0.0;
+    }
+    if (y->has_teacher[r] != 0) {
+        bool is_auxiliary = task->auxiliary != NONE;
+        size_t at = is_auxiliary ? task->auxiliary : task->at;
+        double scale = plan->soft_scale * weight;
+        struct soft_loss soft = {
+            .kind = task->task->kind,
+            .distill = plan->objective.distill,
+            .temperature = (double)plan->objective.temperature,
+            .label_scale =
+                is_auxiliary ? (double)plan->objective.label_scale : 1.0,
+        };
+        double loss = loss_soft(&soft, z + at, y->teacher + r * K, K, scale,
+                                scale != 0.0 ? dz + at : NULL);
+
+        w->losses[t].soft += loss;
+        w->losses[t].soft_rows++;
+        w->objective += scale != 0.0 ? scale * loss : 0.0;
+    }
+}
+
+static void
+learn_part(void *ctx, size_t number)
+{
+    struct model *m = ctx;
+    struct worker *w = &m->workers[number];
+    size_t width = m->L + m->A;
+    size_t first;
+    size_t end;
+
+    memset(w->gradient, 0, m->float_count * sizeof(float));
+    memset(w->losses, 0, m->task_count * sizeof(*w->losses));
+    w->objective = 0.0;
+    w->largest = 0;
+    range(m->batch->row_count, m->spec.threads, number, &first, &end);
+    while (first < end) {
+        size_t n = end - first;
+
+        n = n < m->chunk_rows ? n : m->chunk_rows;
+        pass_forward(m, w, first, n);
+        memset(m->logits_gradient + first * width, 0,
+               n * width * sizeof(float));
+        for (size_t r = first; r < first + n; r++) {
+            for (size_t t = 0; t < m->task_count; t++)
+                row_losses(m, w, t, r, m->logits_gradient + r * width);
+        }
+        pass_backward(m, w, first, n);
+        first += n;
+    }
+}
+
+static void
+learn_dense(struct model *m, size_t number)
+{
+    struct update u = {0};
+    size_t first;
+    size_t end;
+
+    range(m->float_count, m->spec.threads, number, &first, &end);
+    u.w = m->parameters + first;
+    u.first = m->first == NULL ? NULL : m->first + first;
+    u.second = m->second == NULL ? NULL : m->second + first;
+    u.g = m->workers[0].gradient + first;
+    u.n = end - first;
+    optimizer_apply(&m->spec.dense, &m->dense_pace, m->dense_scale, &u);
+}
+
+static void
+expire_part(void *ctx, size_t number)
+{
+    struct model *m = ctx;
+
+    for (size_t i = number; i < m->lookup_count; i += m->spec.threads)
+        table_expire(m->lookups[i].table, m->counters[COUNTER_CLOCK_MS] / 1000);
+}
+
+static void
+change_part(void *ctx, size_t number)
+{
+    struct model *m = ctx;
+    size_t B = m->batch->row_count;
+    struct matrix dx = matrix_view(m->inputs_gradient, B, m->N);
+    struct matrix dz = matrix_view(m->logits_gradient, B, m->L + m->A);
+
+    learn_dense(m, number);
+    for (size_t i = number; i < m->lookup_count; i += m->spec.threads) {
+        struct lookup *l = &m->lookups[i];
+
+        lookup_learn(l, dx, dz, &m->spec.tables, &m->table_pace,
+                     m->workers[number].row);
+    }
+    for (size_t i = number; i < m->numeric_count; i += m->spec.threads) {
+        const struct model_feature *f = m->numerics[i].feature;
+        const struct column *c = &m->batch->features[f->column];
+
+        if (f->standardise)
+            standardise_learn(&m->numerics[i].stats, c->values, c->present, B);
+    }
+    expire_part(ctx, number);
+}
+
+/* ---- The owner's own work ---- */
+
+static void
+begin_batch(struct model *m, const struct columns *c)
+{
+    assert(c->row_count <= m->spec.batch_max);
+    m->batch = c;
+    for (size_t i = 0; i < m->numeric_count; i++) {
+        if (m->numerics[i].feature->standardise)
+            standardise_prepare(&m->numerics[i].stats);
+    }
+}
+
+static void
+write_logits(const struct model *m, float *logits)
+{
+    for (size_t r = 0; r < m->batch->row_count; r++)
+        memcpy(logits + r * m->L, m->logits + r * (m->L + m->A),
+               m->L * sizeof(*logits));
+}
+
+void
+model_predict(struct model *m, const struct columns *c, float *logits)
+{
+    OBJ_CHECK(m, MODEL_MAGIC);
+    begin_batch(m, c);
+    if (c->row_count >= SHARED_ROWS_MIN) {
+        helpers_run(m->helpers, find_part, m);
+        helpers_run(m->helpers, forward_part, m);
+    } else {
+        for (size_t i = 0; i < m->lookup_count; i++)
+            lookup_find(&m->lookups[i], c);
+        forward_rows(m, &m->workers[0], 0, c->row_count);
+    }
+    write_logits(m, logits);
+    m->batch = NULL;
+}
+
+static double
+mean_scale(double weight, const uint8_t *has, size_t B)
+{
+    size_t rows = 0;
+
+    for (size_t r = 0; r < B; r++)
+        rows += has[r] != 0;
+    return rows == 0 ? 0.0 : weight / (double)rows;
+}
+
+static void
+plan_losses(struct model *m, const struct objective *objectives)
+{
+    uint64_t n = (uint64_t)m->counters[COUNTER_EXAMPLES];
+
+    for (size_t t = 0; t < m->task_count; t++) {
+        struct task_plan *p = &m->plans[t];
+        const struct outcome_column *y =
+            &m->batch->tasks[m->tasks[t].task->column];
+        double soft = (double)objectives[t].soft_weight;
+
+        assert(y->kind == m->tasks[t].task->kind);
+        p->objective = objectives[t];
+        if (n < p->objective.soft_warmup_examples)
+            soft *= (double)n / (double)p->objective.soft_warmup_examples;
+        p->hard_scale = mean_scale((double)objectives[t].hard_weight,
+                                   y->has_outcome, m->batch->row_count);
+        p->soft_scale = mean_scale(soft, y->has_teacher, m->batch->row_count);
+    }
+}
+
+static void
+add_gradient(float *restrict to, const float *restrict from, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] += from[i];
+}
+
+/* The sum of squares, in eight lanes so that it vectorises in one order. */
+static double
+sum_squares(const float *v, size_t n)
+{
+    double lanes[8] = {0.0};
+    double sum = 0.0;
+    size_t i = 0;
+
+    for (; i + 8 <= n; i += 8) {
+        for (size_t k = 0; k < 8; k++)
+            lanes[k] += (double)v[i + k] * (double)v[i + k];
+    }
+    for (; i < n; i++)
+        lanes[0] += (double)v[i] * (double)v[i];
+    for (size_t k = 0; k < 8; k++)
+        sum += lanes[k];
+    return sum;
+}
+
+/* Sums what the team found into worker 0 and says whether all is finite. */
+static bool
+sum_up(struct model *m, struct step *step)
+{
+    struct worker *w = &m->workers[0];
+    float largest;
+
+    for (size_t i = 1; i < m->spec.threads; i++) {
+        const struct worker *other = &m->workers[i];
+
+        add_gradient(w->gradient, other->gradient, m->float_count);
+        w->objective += other->objective;
+        w->largest = other->largest > w->largest ? other->largest : w->largest;
+        for (size_t t = 0; t < m->task_count; t++) {
+            w->losses[t].hard += other->losses[t].hard;
+            w->losses[t].soft += other->losses[t].soft;
+            w->losses[t].hard_rows += other->losses[t].hard_rows;
+            w->losses[t].soft_rows += other->losses[t].soft_rows;
+        }
+    }
+    memcpy(&largest, &w->largest, sizeof(largest));
+    step->loss = w->objective;
+    step->gradient_norm = sqrt(sum_squares(w->gradient, m->float_count));
+    return isfinite(step->loss) &&
+           step->gradient_norm <= (double)GRADIENT_MAX &&
+           largest <= GRADIENT_MAX / (float)m->batch->row_count;
+}
+
+static void
+change(struct model *m, const struct step *step)
+{
+    uint64_t n = (uint64_t)m->counters[COUNTER_EXAMPLES];
+    uint64_t update = (uint64_t)m->counters[COUNTER_UPDATES];
+    double clip = (double)m->spec.dense.clip_norm;
+
+    m->dense_pace = optimizer_pace(&m->spec.dense, n, update);
+    m->table_pace = optimizer_pace(&m->spec.tables, n, update);
+    m->dense_scale = 1.0F;
+    if (clip > 0.0 && step->gradient_norm > clip)
+        m->dense_scale = (float)(clip / step->gradient_norm);
+    helpers_run(m->helpers, change_part, m);
+}
+
+void
+model_step(struct model *m, const struct columns *c,
+           const struct objective *objectives, float *logits,
+           struct task_loss *losses, struct step *step)
+{
+    int64_t *counters = m->counters;
+
+    OBJ_CHECK(m, MODEL_MAGIC);
+    memset(step, 0, sizeof(*step));
+    if (losses != NULL)
+        memset(losses, 0, m->task_count * sizeof(*losses));
+    if (c->row_count == 0)
+        return;
+    begin_batch(m, c);
+    counters[COUNTER_CLOCK_MS] =
+        event_clock_advance(counters[COUNTER_CLOCK_MS], c->time_ms,
+                            c->row_count, m->times, m->clock_step_ms);
+    plan_losses(m, objectives);
+    helpers_run(m->helpers, see_part, m);
+    helpers_run(m->helpers, learn_part, m);
+    step->is_skipped = !sum_up(m, step);
+    counters[COUNTER_STEPS]++;
+    counters[COUNTER_EXAMPLES] += (int64_t)c->row_count;
+    if (step->is_skipped) {
+        helpers_run(m->helpers, expire_part, m);
+    } else {
+        counters[COUNTER_UPDATES]++;
+        change(m, step);
+    }
+    if (logits != NULL)
+        write_logits(m, logits);
+    if (losses != NULL)
+        memcpy(losses, m->workers[0].losses, m->task_count * sizeof(*losses));
+    m->batch = NULL;
+}
