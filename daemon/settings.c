@@ -28,10 +28,8 @@ settings_join(struct settings_file *self, const char *a, const char *b)
     size_t m = strlen(b);
     char *text = settings_pool_get(&self->pool, n + m + 1);
 
-    if (text != NULL) {
-        memcpy(text, a, n);
-        memcpy(text + n, b, m);
-    }
+    if (text != NULL)
+        (void)snprintf(text, n + m + 1, "%s%s", a, b);
     return text;
 }
 

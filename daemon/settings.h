@@ -70,12 +70,12 @@ enum setting_flag {
 struct setting_row {
     const char *key; /* dotted; within an entry of a section: without it */
     enum setting_kind kind;
+    unsigned flags;           /* of enum setting_flag */
     size_t offset;            /* of the field */
     const char *unit;         /* what is counted, or "" */
     double min;               /* of the value, of each item of a list, or of */
     double max;               /* the length of a string; durations in ms */
     const char *initial;      /* default, as in YAML; "=KEY": as that setting */
-    unsigned flags;           /* of enum setting_flag */
     const char *const *words; /* ENUM, ENUMS, TIME: up to NULL */
     size_t items_max;         /* of a list */
     const char *help;         /* whole sentences */
@@ -105,7 +105,7 @@ struct settings_table {
     size_t section_count;
 };
 
-#define SETTINGS_FILE_BYTES_MAX (1024u * 1024u)
+#define SETTINGS_FILE_BYTES_MAX ((size_t)1024 * 1024)
 #define SETTINGS_DEPTH_MAX      16
 #define SETTINGS_PROBLEMS_MAX   200
 

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REFERENCED_BYTES_MAX (64u * 1024u)
-#define EXPANDED_BYTES_MAX   (256u * 1024u)
+#define REFERENCED_BYTES_MAX ((size_t)64 * 1024)
+#define EXPANDED_BYTES_MAX   ((size_t)256 * 1024)
 #define NAME_BYTES_MAX       4096u
 
 static bool
@@ -137,7 +137,7 @@ settings_expand(struct settings_expansion *out, struct settings_pool *pool,
     }
     if (st == STATUS_TOOBIG)
         st = error_set(err, STATUS_CONFIG,
-                       "is too long, expected at most %u "
+                       "is too long, expected at most %zu "
                        "bytes with every reference replaced",
                        EXPANDED_BYTES_MAX);
     if (st != STATUS_OK)

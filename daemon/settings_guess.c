@@ -53,6 +53,7 @@ guess_key(const struct settings_file *self, const struct settings_scope *scope,
     for (size_t i = 0; i < scope->row_count; i++) {
         const char *key = scope->rows[i].key;
 
+        assert(key != NULL);
         for (const char *dot = key; dot != NULL; dot = strchr(dot + 1, '.'))
             if (dot > key)
                 try_guess(g, wanted, key, (size_t)(dot - key));

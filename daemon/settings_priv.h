@@ -45,7 +45,7 @@ bool settings_is_near(const char *text, size_t distance);
 
 /* settings_show_text writes text in quotes, cut and with control characters
  * escaped, as it may stand in a message. Lends buf. */
-#define SETTINGS_SHOWN_MAX 80
+#define SETTINGS_SHOWN_MAX ((size_t)80)
 const char *settings_show_text(char buf[SETTINGS_SHOWN_MAX], const char *text);
 
 /* ---- YAML as a tree ---- */

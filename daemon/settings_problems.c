@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_BYTES      (16u * 1024u)
-#define POOL_BYTES_MAX   (64u * 1024u * 1024u)
+#define BLOCK_BYTES      ((size_t)16 * 1024)
+#define POOL_BYTES_MAX   ((size_t)64 * 1024 * 1024)
 #define COMPARE_TEXT_MAX 64
 
 struct settings_block {

@@ -368,11 +368,11 @@ scan_date(const char *p, int64_t *time_ms)
         if (!isdigit((unsigned char)*p))
             return false;
         for (; isdigit((unsigned char)*p); p++, scale /= 10)
-            ms += scale * (*p - '0');
+            ms += (int64_t)scale * (*p - '0');
     }
     if (!scan_zone(p, &zone))
         return false;
-    *time_ms += ((h * 60 + m - zone) * INT64_C(60) + s) * 1000 + ms;
+    *time_ms += ((h * INT64_C(60) + m - zone) * 60 + s) * 1000 + ms;
     return true;
 }
 

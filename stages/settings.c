@@ -118,14 +118,14 @@ static const char *const words_start[] = {"earliest", "latest", NULL};
 
 #define ROW(type, member, key_, kind_, unit_, min_, max_, initial_, flags_,    \
             help_)                                                             \
-    {.key = key_,                                                              \
+    {.key = (key_),                                                            \
      .offset = offsetof(type, member),                                         \
-     .unit = unit_,                                                            \
-     .min = min_,                                                              \
-     .max = max_,                                                              \
-     .initial = initial_,                                                      \
-     .flags = flags_,                                                          \
-     .help = help_,                                                            \
+     .unit = (unit_),                                                          \
+     .min = (min_),                                                            \
+     .max = (max_),                                                            \
+     .initial = (initial_),                                                    \
+     .flags = (flags_),                                                        \
+     .help = (help_),                                                          \
      KIND_##kind_},
 
 static const struct setting_row feature_rows[] = {
@@ -263,6 +263,7 @@ finish(struct settings **out, struct settings **s, const char *name,
 {
     size_t count;
 
+    OBJ_CHECK(*s, SETTINGS_MAGIC);
     if (settings_file_is_read((*s)->file))
         settings_check(*s, problems);
     count = problems->count + problems->dropped;

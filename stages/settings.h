@@ -121,6 +121,7 @@ struct model_settings {
     struct optimizer_settings tables; /* as optimizer where not given */
 };
 
+/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): as the rows are */
 struct settings {
     unsigned magic;
     struct settings_file *file;

@@ -8,6 +8,7 @@
 #include "tests/support/check.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 /* The least that is valid: both together. */
 #define HEAD                                                                   \
@@ -230,6 +231,9 @@ features_must_make_sense(void)
                         "features: {f: {kind: bag, seen_by: teacher}}\n" TASKS),
               "4:1: features: none is visible to the student, expected one "
               "with seen_by: both or student\n");
+    CHECK_STR(read_text("events.path: e\nlabels.path: l\nroles: [annotate]\n"
+                        "features: {f: {kind: bag, seen_by: teacher}}\n" TASKS),
+              "");
 }
 
 static void
@@ -398,6 +402,21 @@ the_digest_is_of_what_is_learned(void)
 }
 
 static void
+a_file_that_is_too_large_is_refused(void)
+{
+    struct settings_problems problems = {0};
+    char path[] = "/tmp/distilld-settings-XXXXXX";
+    int fd = mkstemp(path);
+
+    forget();
+    CHECK(fd >= 0 && ftruncate(fd, (off_t)SETTINGS_FILE_BYTES_MAX + 1) == 0);
+    (void)close(fd);
+    CHECK_INT(settings_load(&s, path, &problems, &err), STATUS_CONFIG);
+    CHECK_HAS(err.text, "1048577 bytes, at most 1048576 are read");
+    (void)unlink(path);
+}
+
+static void
 a_file_that_cannot_be_read_is_named(void)
 {
     struct settings_problems problems = {0};
@@ -431,6 +450,7 @@ main(void)
     RUN(a_syntax_error_stands_alone);
     RUN(effective_settings_read_back_the_same);
     RUN(the_digest_is_of_what_is_learned);
+    RUN(a_file_that_is_too_large_is_refused);
     RUN(a_file_that_cannot_be_read_is_named);
     forget();
     return check_report();
