@@ -252,6 +252,25 @@ the_window_forgets_and_the_sums_begin_when_told(void)
 }
 
 static void
+a_window_between_slices_covers_nine_and_a_part(void)
+{
+    static struct quality tail;
+    struct curve_spec spec = make_spec();
+    struct curve *c = make_curve(&spec);
+    struct curve_summary s;
+
+    /* 94 slices of 500 and 300 rows: the newest 10 slices begin at 42500. */
+    feed(c, 0, 47300, 256);
+    quality_reset(&tail);
+    for (size_t r = 42500; r < 47300; r++)
+        quality_add(&tail, student[r * (K + 2)], outcome[0][r], 1.0f);
+    curve_summarise(c, 0, &s);
+    CHECK_NEAR(s.models[CURVE_STUDENT].window_loss, quality_log_loss(&tail),
+               1e-12);
+    curve_free(&c);
+}
+
+static void
 points_thin_out_and_stay_evenly_spaced(void)
 {
     struct curve_spec spec = make_spec();
@@ -410,6 +429,7 @@ main(void)
     RUN(class_and_regression_have_their_own_measures);
     RUN(only_rows_that_all_can_be_judged_on_count);
     RUN(the_window_forgets_and_the_sums_begin_when_told);
+    RUN(a_window_between_slices_covers_nine_and_a_part);
     RUN(points_thin_out_and_stay_evenly_spaced);
     RUN(marks_say_when_the_baseline_has_caught_up);
     RUN(a_curve_goes_on_from_its_bytes_exactly);
