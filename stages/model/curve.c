@@ -231,11 +231,21 @@ look_at_cell(const struct curve_cell *cell, enum task_kind kind,
 }
 
 static void
+note_first(uint64_t *first, bool is_so, uint64_t examples)
+{
+    if (*first == 0 && is_so)
+        *first = examples;
+}
+
+static void
 look_at_marks(struct curve *c, struct curve_series *series,
               const struct curve_quality now[CURVE_MODELS])
 {
+    const struct curve_quality *teacher = &now[CURVE_TEACHER];
     const struct curve_quality *student = &now[CURVE_STUDENT];
     const struct curve_quality *baseline = &now[CURVE_BASELINE];
+    double score_gap = teacher->window_score - baseline->window_score;
+    double loss_gap = teacher->window_loss - baseline->window_loss;
 
     for (size_t i = 0; i < CURVE_MARKS; i++) {
         struct curve_mark *mark = &series->marks[i];
@@ -245,11 +255,17 @@ look_at_marks(struct curve *c, struct curve_series *series,
         if (c->examples == mark->examples) {
             mark->score = student->window_score;
             mark->loss = student->window_loss;
+            mark->score_gap = teacher->window_score - student->window_score;
+            mark->loss_gap = teacher->window_loss - student->window_loss;
         }
-        if (mark->as_good_score == 0 && baseline->window_score >= mark->score)
-            mark->as_good_score = c->examples;
-        if (mark->as_good_loss == 0 && baseline->window_loss <= mark->loss)
-            mark->as_good_loss = c->examples;
+        note_first(&mark->as_good_score, baseline->window_score >= mark->score,
+                   c->examples);
+        note_first(&mark->as_good_loss, baseline->window_loss <= mark->loss,
+                   c->examples);
+        note_first(&mark->as_close_score, score_gap <= mark->score_gap,
+                   c->examples);
+        note_first(&mark->as_close_loss, loss_gap >= mark->loss_gap,
+                   c->examples);
     }
 }
 
@@ -356,7 +372,9 @@ curve_new(struct curve **out, const struct curve_spec *spec, struct error *err)
             c->series[t].marks[i] =
                 (struct curve_mark){.examples = mark_examples[i],
                                     .score = nan(""),
-                                    .loss = nan("")};
+                                    .loss = nan(""),
+                                    .score_gap = nan(""),
+                                    .loss_gap = nan("")};
     *out = c;
     return STATUS_OK;
 }

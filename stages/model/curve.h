@@ -138,14 +138,20 @@ const struct curve_point *curve_points(const struct curve *c, size_t task,
  * How soon the baseline is as good as the student was: the student's trailing
  * window at `examples`, and after how many examples the baseline's trailing
  * window first was as good, looked at every point_every examples from the mark
- * on. 0: not yet.
+ * on (0: not yet). A stream is not equally hard everywhere, so when there is a
+ * teacher the same is also told by the distance to the teacher's window over
+ * the same rows, which hardly depends on where the stream is hard.
  */
 struct curve_mark {
     uint64_t examples; /* 10,000 and 30,000 */
     double score;      /* NAN until the mark has been passed */
     double loss;
+    double score_gap; /* teacher's minus student's */
+    double loss_gap;
     uint64_t as_good_score; /* examples */
     uint64_t as_good_loss;
+    uint64_t as_close_score;
+    uint64_t as_close_loss;
 };
 
 /* curve_marks lends the task's CURVE_MARKS marks, until curve_free. */

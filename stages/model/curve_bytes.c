@@ -138,6 +138,10 @@ put_series(struct writer *w, const struct curve *c, size_t task)
         put_double(w, s->marks[i].loss);
         put_count(w, s->marks[i].as_good_score);
         put_count(w, s->marks[i].as_good_loss);
+        put_double(w, s->marks[i].score_gap);
+        put_double(w, s->marks[i].loss_gap);
+        put_count(w, s->marks[i].as_close_score);
+        put_count(w, s->marks[i].as_close_loss);
     }
     for (size_t i = 0; i < c->point_count; i++) {
         const struct curve_point *p = &s->points[i];
@@ -310,6 +314,10 @@ get_series(struct reader *r, struct curve_series *s, size_t point_count)
         s->marks[i].loss = get_double(r);
         s->marks[i].as_good_score = get_count(r, UINT64_MAX);
         s->marks[i].as_good_loss = get_count(r, UINT64_MAX);
+        s->marks[i].score_gap = get_double(r);
+        s->marks[i].loss_gap = get_double(r);
+        s->marks[i].as_close_score = get_count(r, UINT64_MAX);
+        s->marks[i].as_close_loss = get_count(r, UINT64_MAX);
     }
     for (size_t i = 0; i < point_count && !r->is_bad; i++) {
         struct curve_point *p = &s->points[i];

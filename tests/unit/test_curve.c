@@ -305,12 +305,18 @@ marks_say_when_the_baseline_has_caught_up(void)
     CHECK_INT(marks[0].examples, 10000);
     CHECK_NEAR(marks[0].score, points[9].window_score[CURVE_STUDENT], 1e-7);
     CHECK(marks[0].as_good_score > 15000 && marks[0].as_good_score < ROWS);
+    CHECK(marks[0].as_close_loss > 15000 && marks[0].as_close_loss < ROWS);
     for (size_t i = 9; i < count; i++) {
         bool is_good =
             (double)points[i].window_score[CURVE_BASELINE] >= marks[0].score;
 
         CHECK(is_good || points[i].examples != marks[0].as_good_score);
         CHECK(!is_good || points[i].examples >= marks[0].as_good_score);
+        is_good = (double)(points[i].window_loss[CURVE_TEACHER] -
+                           points[i].window_loss[CURVE_BASELINE]) >=
+                  marks[0].loss_gap;
+        CHECK(is_good || points[i].examples != marks[0].as_close_loss);
+        CHECK(!is_good || points[i].examples >= marks[0].as_close_loss);
     }
     curve_free(&c);
 }
