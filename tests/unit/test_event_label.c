@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Label records come back as they were written; dead letters keep their
+ * payload.
+ */
+#include "stages/event/batch_columns.h"
+#include "stages/event/decoder.h"
+#include "stages/event/label.h"
+
+#include "daemon/base/json.h"
+#include "daemon/base/macros.h"
+
+#include "tests/support/check.h"
+
+#include <stdlib.h>
+
+static const struct event_feature features[] = {
+    {.name = "user", .kind = FEATURE_CATEGORICAL, .path = "user"},
+    {.name = "tags", .kind = FEATURE_BAG, .path = "tags"},
+};
+
+static const struct event_task tasks[] = {
+    {.name = "click", .kind = TASK_BINARY, .path = "click"},
+    {.name = "gen\"re", .kind = TASK_CLASS, .classes = 5},
+    {.name = "dwell", .kind = TASK_REGRESSION},
+};
+
+#define LOGITS 7
+
+static const struct event_spec spec = {.features = features,
+                                       .feature_count = COUNT(features),
+                                       .tasks = tasks,
+                                       .task_count = COUNT(tasks)};
+
+static struct error err;
+
+static struct label
+sample_label(const char *event, const float *logits)
+{
+    return (struct label){.source = {.topic = "clicks",
+                                     .partition = 0,
+                                     .offset = 123,
+                                     .generation = 1},
+                          .teacher_name = "big",
+                          .teacher_version = "42",
+                          .tasks = tasks,
+                          .task_count = COUNT(tasks),
+                          .logits = logits,
+                          .event = event,
+                          .event_bytes = strlen(event)};
+}
+
+static void
+test_label_has_exactly_the_documented_bytes(void)
+{
+    static const float logits[LOGITS] = {0.1f, -1, 0, 1, 2.5f, 1e-20f, NAN};
+    struct label label =
+        sample_label(" \n{\"user\":\"u\",\r\n \"click\":1}\n", logits);
+    char buf[1024];
+    size_t len = 0;
+
+    CHECK_INT(label_write(&label, buf, sizeof(buf) - 1, &len, &err), STATUS_OK);
+    buf[len] = '\0';
+    CHECK_STR(buf, "{\"schema\":\"distilld.label/1\",\"source\":{\"topic\":"
+                   "\"clicks\",\"partition\":0,\"offset\":123,\"generation\":"
+                   "1},\"teacher\":{\"name\":\"big\",\"version\":\"42\"},"
+                   "\"soft_label\":{\"click\":[0.100000001],\"gen\\\"re\":"
+                   "[-1,0,1,2.5,9.99999968e-21]},\"event\":{\"user\":\"u\",   "
+                   "\"click\":1}}\n");
+    label.logits = NULL;
+    label.teacher_name = NULL;
+    CHECK_INT(label_write(&label, buf, sizeof(buf) - 1, &len, &err), STATUS_OK);
+    buf[len] = '\0';
+    CHECK_HAS(buf, "\"generation\":1},\"soft_label\":{},\"event\":{");
+}
+
+static uint64_t
+next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+/* Any finite float there is, by its bits. */
+static float
+random_float(uint64_t *state)
+{
+    float value;
+
+    do {
+        uint32_t bits = (uint32_t)(next_random(state) >> 32);
+
+        memcpy(&value, &bits, sizeof(value));
+    } while (!isfinite(value));
+    return value;
+}
+
+/* One random event through label_write and back, beside itself. */
+static void
+check_round_trip(struct decoder *d, struct columns *c, uint64_t *state)
+{
+    float logits[LOGITS];
+    struct event_meta meta;
+    char event[256];
+    char buf[2048];
+    struct label label;
+    size_t len = 0;
+    size_t at = 0;
+
+    for (size_t i = 0; i < LOGITS; i++)
+        logits[i] = random_float(state);
+    (void)snprintf(event, sizeof(event),
+                   "{\"user\":%llu,\"tags\":[\"a%u\",%u],\"click\":%u}",
+                   (unsigned long long)next_random(state),
+                   (unsigned)next_random(state), (unsigned)next_random(state),
+                   (unsigned)next_random(state) & 1u);
+    label = sample_label(event, logits);
+    label.source.offset = (int64_t)(next_random(state) >> 11);
+    label.source.partition = (int32_t)(next_random(state) >> 33);
+    CHECK_INT(label_write(&label, buf,
+                          label_bytes_max(tasks, COUNT(tasks), strlen(event)),
+                          &len, &err),
+              STATUS_OK);
+    columns_clear(c);
+    CHECK_INT(decoder_decode(d, event, strlen(event), c, 0, NULL, &err),
+              STATUS_OK);
+    CHECK_INT(decoder_decode(d, buf, len, c, 1, &meta, &err), STATUS_OK);
+    CHECK(meta.is_label && meta.offset == label.source.offset);
+    CHECK_INT(meta.partition, label.source.partition);
+    CHECK(c->features[0].ids[0] == c->features[0].ids[1]);
+    CHECK(memcmp(c->features[1].ids, c->features[1].ids + 2, 16) == 0);
+    CHECK(c->tasks[0].outcome[0] == c->tasks[0].outcome[1]);
+    for (size_t t = 0; t < COUNT(tasks); t++) {
+        size_t width = c->tasks[t].width;
+
+        CHECK_INT(c->tasks[t].has_teacher[1], 1);
+        CHECK(memcmp(c->tasks[t].teacher + width, logits + at,
+                     width * sizeof(float)) == 0);
+        at += width;
+    }
+}
+
+static void
+test_label_round_trip_keeps_every_bit(void)
+{
+    uint64_t state = 88172645463325252u;
+    struct decoder *d = NULL;
+    struct columns *c = NULL;
+
+    CHECK_INT(decoder_new(&d, &spec, &err), STATUS_OK);
+    CHECK_INT(columns_new(&c, &spec, 2, &err), STATUS_OK);
+    for (int i = 0; i < 2000; i++)
+        check_round_trip(d, c, &state);
+    columns_free(&c);
+    decoder_free(&d);
+}
+
+static void
+test_label_that_does_not_fit_is_too_big(void)
+{
+    static const float logits[LOGITS] = {1, 2, 3, 4, 5, 6, 7};
+    struct label label = sample_label("{\"user\":\"u\"}", logits);
+    char whole[1024];
+    size_t need = 0;
+    size_t len = 0;
+
+    CHECK_INT(label_write(&label, whole, sizeof(whole), &need, &err),
+              STATUS_OK);
+    for (size_t capacity = 0; capacity <= need; capacity++) {
+        char *buf = malloc(capacity + 1);
+        enum status want = capacity < need ? STATUS_TOOBIG : STATUS_OK;
+
+        CHECK_INT(label_write(&label, buf, capacity, &len, &err), want);
+        free(buf);
+    }
+}
+
+static void
+test_label_source_is_read_from_the_front(void)
+{
+    struct label label = sample_label("{}", NULL);
+    char topic[LABEL_TOPIC_MAX + 1];
+    char buf[1024];
+    int32_t partition = -1;
+    int64_t offset = -1;
+    uint32_t generation = 0;
+    size_t len = 0;
+
+    label.source = (struct label_source){"a.log", INT32_MAX,
+                                         INT64_C(9007199254740991), UINT32_MAX};
+    CHECK_INT(label_write(&label, buf, sizeof(buf), &len, &err), STATUS_OK);
+    CHECK_INT(label_source_offset(buf, len, topic, &partition, &offset,
+                                  &generation, &err),
+              STATUS_OK);
+    CHECK_STR(topic, "a.log");
+    CHECK_INT(partition, INT32_MAX);
+    CHECK_INT(offset, INT64_C(9007199254740991));
+    CHECK_INT(generation, UINT32_MAX);
+}
+
+static void
+test_label_source_refuses_everything_else(void)
+{
+#define HEAD "{\"schema\":\"distilld.label/1\",\"source\":{\"topic\":"
+    static const char *const bad[] = {
+        "",
+        "{}",
+        "{\"schema\":\"distilld.label/1\"}",
+        HEAD "\"t\"}",
+        HEAD "\"t\",\"partition\":1,\"offset\":2,\"generation\":3",
+        HEAD "\"t\",\"partition\":-1,\"offset\":2,\"generation\":3},\"",
+        HEAD "\"t\",\"partition\":1,\"offset\":9007199254740992,"
+             "\"generation\":3},\"",
+        HEAD "\"t\",\"partition\":2147483648,\"offset\":2,"
+             "\"generation\":3},\"",
+        HEAD "\"t\",\"partition\":,\"offset\":2,\"generation\":3},\"",
+        HEAD "\"t",
+    };
+    int32_t partition;
+    int64_t offset;
+    uint32_t generation;
+
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        size_t len = strlen(bad[i]);
+        char *copy = malloc(len + 1);
+
+        memcpy(copy, bad[i], len);
+        CHECK_INT(label_source_offset(copy, len, NULL, &partition, &offset,
+                                      &generation, &err),
+                  STATUS_MALFORMED);
+        free(copy);
+    }
+}
+
+/* Writes a dead letter and gives its tree, for json_free. */
+static struct cJSON *
+write_letter(const char *payload, size_t len, size_t payload_max)
+{
+    static const char sha256[] =
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    struct json_limits limits = {.bytes_max = 65536, .depth_max = 8};
+    struct dead_letter letter = {.source = {"clicks", 1, 2, 3},
+                                 .reason = "byte 6: bad UTF-8",
+                                 .payload = payload,
+                                 .payload_bytes = len,
+                                 .payload_max = payload_max,
+                                 .sha256 = sha256};
+    size_t capacity = dead_letter_bytes_max(payload_max);
+    char *buf = malloc(capacity);
+    struct cJSON *root = NULL;
+    size_t used = 0;
+
+    CHECK_INT(dead_letter_write(&letter, buf, capacity, &used, &err),
+              STATUS_OK);
+    CHECK(used > 0 && memchr(buf, '\n', used) == buf + used - 1);
+    CHECK_INT(json_parse(&root, buf, used, &limits, NULL, &err), STATUS_OK);
+    free(buf);
+    return root;
+}
+
+static void
+test_dead_letter_keeps_text_as_text(void)
+{
+    struct cJSON *root = write_letter("{\"a\":\n\"caf\xC3\xA9\x01", 13, 100);
+    int64_t offset = 0;
+
+    CHECK_STR(json_string(json_find(root, "schema")), "distilld.dead_letter/1");
+    CHECK_STR(json_string(json_find(root, "reason")), "byte 6: bad UTF-8");
+    CHECK(json_integer(json_find(root, "source.offset"), &offset));
+    CHECK_INT(offset, 2);
+    CHECK_STR(json_string(json_find(root, "payload")),
+              "{\"a\":\n\"caf\xC3\xA9\x01");
+    CHECK(json_find(root, "payload_base64") == NULL);
+    CHECK(json_find(root, "payload_sha256") == NULL);
+    json_free(&root);
+}
+
+static void
+test_dead_letter_keeps_other_bytes_in_base64(void)
+{
+    struct cJSON *root = write_letter("\xFF\x00\x10", 3, 100);
+
+    CHECK_STR(json_string(json_find(root, "payload_base64")), "/wAQ");
+    CHECK(json_find(root, "payload") == NULL);
+    json_free(&root);
+    root = write_letter("a\0b", 3, 100);
+    CHECK_STR(json_string(json_find(root, "payload_base64")), "YQBi");
+    json_free(&root);
+    root = write_letter("", 0, 100);
+    CHECK_STR(json_string(json_find(root, "payload")), "");
+    json_free(&root);
+}
+
+static void
+test_dead_letter_cuts_between_characters(void)
+{
+    struct cJSON *root = write_letter("abc\xC3\xA9x", 6, 4);
+    int64_t bytes = 0;
+
+    CHECK_STR(json_string(json_find(root, "payload")), "abc");
+    CHECK(json_integer(json_find(root, "payload_bytes"), &bytes));
+    CHECK_INT(bytes, 6);
+    CHECK(json_string(json_find(root, "payload_sha256")) != NULL);
+    json_free(&root);
+    root = write_letter("abc\xC3\xC3\xC3\xC3", 7, 4);
+    CHECK_STR(json_string(json_find(root, "payload_base64")), "YWJjww==");
+    json_free(&root);
+}
+
+int
+main(void)
+{
+    RUN(test_label_has_exactly_the_documented_bytes);
+    RUN(test_label_round_trip_keeps_every_bit);
+    RUN(test_label_that_does_not_fit_is_too_big);
+    RUN(test_label_source_is_read_from_the_front);
+    RUN(test_label_source_refuses_everything_else);
+    RUN(test_dead_letter_keeps_text_as_text);
+    RUN(test_dead_letter_keeps_other_bytes_in_base64);
+    RUN(test_dead_letter_cuts_between_characters);
+    return check_report();
+}
