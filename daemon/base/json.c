@@ -344,7 +344,7 @@ json_scalar_text(const struct cJSON *value, const char *bytes, char *scratch,
 {
     int64_t integer;
     uint64_t rest;
-    char *digit = scratch + JSON_SCALAR_MAX;
+    size_t at = JSON_SCALAR_MAX;
 
     assert(value != NULL && scratch != NULL && len != NULL);
     if (cJSON_IsString(value)) {
@@ -362,11 +362,11 @@ json_scalar_text(const struct cJSON *value, const char *bytes, char *scratch,
                    : NULL;
     rest = (uint64_t)(integer < 0 ? -integer : integer);
     do {
-        *--digit = (char)('0' + rest % 10);
+        scratch[--at] = (char)('0' + rest % 10);
         rest /= 10;
     } while (rest > 0);
     if (integer < 0)
-        *--digit = '-';
-    *len = (size_t)(scratch + JSON_SCALAR_MAX - digit);
-    return digit;
+        scratch[--at] = '-';
+    *len = JSON_SCALAR_MAX - at;
+    return scratch + at;
 }

@@ -18,7 +18,7 @@ text_utf8_step(const char *bytes, size_t len)
 {
     const unsigned char *p = (const unsigned char *)bytes;
 
-    assert(bytes != NULL && len > 0);
+    assert(len > 0);
     if (p[0] < 0x80)
         return 1;
     if (p[0] < 0xC2 || p[0] > 0xF4 || len < 2 || !is_tail(p[1]))

@@ -167,7 +167,7 @@ event_time_text(const char *text, enum time_unit unit, int64_t *out)
     int64_t offset_ms;
     size_t digits;
 
-    assert(text != NULL && out != NULL);
+    assert(out != NULL);
     digits = strspn(text, "0123456789");
     if (digits > 0 && digits <= 20 && text[digits] == '\0') {
         double number = 0;

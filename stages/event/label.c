@@ -221,7 +221,7 @@ label_source_offset(const char *bytes, size_t len, char *topic,
     const char *end = bytes + len;
     int64_t values[3];
 
-    assert(bytes != NULL && partition != NULL && offset != NULL);
+    assert(partition != NULL && offset != NULL);
     assert(generation != NULL && err != NULL);
     if (expect(&at, end, LABEL_HEAD) && read_topic(&at, end, topic) &&
         expect(&at, end, "\",\"partition\":") &&

@@ -104,13 +104,11 @@ check_same(const struct columns *c)
             assert(f->ids[0] == f->ids[1]);
         if (f->offsets != NULL)
             assert(f->offsets[2] == 2 * f->offsets[1]);
-        if (f->values != NULL)
-            assert(memcmp(f->values, f->values + f->width,
-                          f->width * sizeof(float)) == 0);
+        for (size_t k = 0; f->values != NULL && k < f->width; k++)
+            assert(f->values[k] == f->values[f->width + k]);
     }
     for (size_t i = 0; i < c->task_count; i++)
-        assert(memcmp(&c->tasks[i].outcome[0], &c->tasks[i].outcome[1],
-                      sizeof(float)) == 0);
+        assert(c->tasks[i].outcome[0] == c->tasks[i].outcome[1]);
     assert(c->time_ms[0] == c->time_ms[1]);
 }
 

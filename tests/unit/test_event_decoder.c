@@ -211,6 +211,32 @@ test_decoder_reads_a_whole_event(void)
 }
 
 static void
+check_all_features_missing(void)
+{
+    for (size_t f = 0; f < FEATURES; f++) {
+        const struct column *col = &c->features[f];
+
+        CHECK(col->kind != FEATURE_CATEGORICAL || col->ids[0] == 0);
+        CHECK(col->kind != FEATURE_BAG || bag_count(f) == 0);
+        CHECK(col->values == NULL || col->values[0] == 0.0f);
+        CHECK(col->present == NULL || col->present[0] == 0);
+        CHECK_INT(decoder_feature(d, f)->missing, 1);
+        CHECK_INT(decoder_feature(d, f)->wrong_type, 0);
+    }
+}
+
+static void
+check_all_tasks_masked(void)
+{
+    for (size_t t = 0; t < TASKS; t++) {
+        CHECK_INT(c->tasks[t].has_outcome[0], 0);
+        CHECK_INT(c->tasks[t].has_teacher[0], 0);
+        CHECK_INT(decoder_task(d, t)->outcome_bad, 0);
+        CHECK_INT(decoder_task(d, t)->teacher_bad, 0);
+    }
+}
+
+static void
 test_decoder_takes_missing_and_null_as_missing(void)
 {
     static const char *const texts[] = {
@@ -227,22 +253,8 @@ test_decoder_takes_missing_and_null_as_missing(void)
     for (size_t i = 0; i < COUNT(texts); i++) {
         begin();
         decode(texts[i]);
-        for (size_t f = 0; f < FEATURES; f++) {
-            const struct column *col = &c->features[f];
-
-            CHECK(col->kind != FEATURE_CATEGORICAL || col->ids[0] == 0);
-            CHECK(col->kind != FEATURE_BAG || bag_count(f) == 0);
-            CHECK(col->values == NULL || col->values[0] == 0.0f);
-            CHECK(col->present == NULL || col->present[0] == 0);
-            CHECK_INT(decoder_feature(d, f)->missing, 1);
-            CHECK_INT(decoder_feature(d, f)->wrong_type, 0);
-        }
-        for (size_t t = 0; t < TASKS; t++) {
-            CHECK_INT(c->tasks[t].has_outcome[0], 0);
-            CHECK_INT(c->tasks[t].has_teacher[0], 0);
-            CHECK_INT(decoder_task(d, t)->outcome_bad, 0);
-            CHECK_INT(decoder_task(d, t)->teacher_bad, 0);
-        }
+        check_all_features_missing();
+        check_all_tasks_masked();
         CHECK(c->weight[0] == 1.0f && c->sample_rate[0] == 1.0f);
         CHECK_INT(c->time_ms[0], 0);
         CHECK_STR(meta.id, "");
@@ -393,6 +405,7 @@ test_decoder_bags_are_split_cut_and_joined(void)
     CHECK_INT(decoder_feature(d, TAGS)->missing, 0);
     decode("{\"items\":[{\"s.ku\":[1,2]},{},{\"s.ku\":3}]}");
     CHECK_INT(bag_count(SKUS), 3);
+    CHECK_INT(decoder_feature(d, TAGS)->cut, 1);
     end();
 }
 
