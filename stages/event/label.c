@@ -13,6 +13,8 @@
 #include <string.h>
 
 #define LABEL_HEAD "{\"schema\":\"" LABEL_SCHEMA "\",\"source\":{\"topic\":\""
+#define DEAD_LETTER_HEAD                                                       \
+    "{\"schema\":\"" DEAD_LETTER_SCHEMA "\",\"source\":{\"topic\":\""
 
 /* A string's worst case: every byte becomes \u00XX. */
 #define ESCAPED_BYTES 6
@@ -213,9 +215,8 @@ read_topic(const char **at, const char *end, char *topic)
 }
 
 enum status
-label_source_offset(const char *bytes, size_t len, char *topic,
-                    int32_t *partition, int64_t *offset, uint32_t *generation,
-                    struct error *err)
+record_source(const char *bytes, size_t len, char *topic, int32_t *partition,
+              int64_t *offset, uint32_t *generation, struct error *err)
 {
     const char *at = bytes;
     const char *end = bytes + len;
@@ -223,8 +224,8 @@ label_source_offset(const char *bytes, size_t len, char *topic,
 
     assert(partition != NULL && offset != NULL);
     assert(generation != NULL && err != NULL);
-    if (expect(&at, end, LABEL_HEAD) && read_topic(&at, end, topic) &&
-        expect(&at, end, "\",\"partition\":") &&
+    if ((expect(&at, end, LABEL_HEAD) || expect(&at, end, DEAD_LETTER_HEAD)) &&
+        read_topic(&at, end, topic) && expect(&at, end, "\",\"partition\":") &&
         read_integer(&at, end, INT32_MAX, &values[0]) &&
         expect(&at, end, ",\"offset\":") &&
         read_integer(&at, end, OFFSET_MAX, &values[1]) &&
@@ -236,9 +237,10 @@ label_source_offset(const char *bytes, size_t len, char *topic,
         *generation = (uint32_t)values[2];
         return STATUS_OK;
     }
-    return error_set(err, STATUS_MALFORMED,
-                     "byte %zu: not the beginning of a label record",
-                     (size_t)(at - bytes));
+    return error_set(
+        err, STATUS_MALFORMED,
+        "byte %zu: not the beginning of a record that distilld wrote",
+        (size_t)(at - bytes));
 }
 
 static void
@@ -283,9 +285,9 @@ dead_letter_write(const struct dead_letter *letter, char *buf, size_t capacity,
     json_open_object(&w);
     json_put_key(&w, "schema");
     json_put_string(&w, DEAD_LETTER_SCHEMA);
+    put_source(&w, &letter->source);
     json_put_key(&w, "reason");
     json_put_text(&w, letter->reason, text_utf8_prefix(letter->reason, reason));
-    put_source(&w, &letter->source);
     put_payload(&w, letter);
     return finish(&w, len, err);
 }

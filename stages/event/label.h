@@ -61,16 +61,15 @@ size_t label_bytes_max(const struct event_task *tasks, size_t task_count,
                        size_t event_bytes);
 
 /*
- * label_source_offset reads the source out of a label record without reading
- * the rest; topic (LABEL_TOPIC_MAX + 1 bytes) may be NULL. Meant for lines
- * that label_write wrote, with or without the line feed, and only those:
- * MALFORMED for any other. Thread: any. Allocates: nothing.
+ * record_source reads the source out of a label record or a dead letter
+ * without reading the rest; topic (LABEL_TOPIC_MAX + 1 bytes) may be NULL.
+ * Meant for lines that label_write and dead_letter_write wrote, with or
+ * without the line feed, and only those: MALFORMED for any other. Thread: any.
+ * Allocates: nothing.
  */
-must_check enum status label_source_offset(const char *bytes, size_t len,
-                                           char *topic, int32_t *partition,
-                                           int64_t *offset,
-                                           uint32_t *generation,
-                                           struct error *err);
+must_check enum status record_source(const char *bytes, size_t len, char *topic,
+                                     int32_t *partition, int64_t *offset,
+                                     uint32_t *generation, struct error *err);
 
 /* What a dead letter is made of; everything is borrowed. */
 struct dead_letter {
