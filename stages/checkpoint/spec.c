@@ -128,6 +128,7 @@ put_feature_shape(struct json_writer *w, const struct model_feature *f)
     put_word(w, "kind", spec_feature_kinds[f->kind]);
     put_count(w, "width", f->width);
     put_flag(w, "standardise", f->standardise);
+    put_flag(w, "has_indicator", f->has_indicator);
 }
 
 static void
@@ -141,6 +142,7 @@ put_features(struct json_writer *w, const struct model_spec *spec)
         json_open_object(w);
         put_feature_shape(w, f);
         put_count(w, "column", f->column);
+        put_count(w, "ids_max", f->ids_max);
         put_wide(w, "rows_max", f->rows_max);
         put_count(w, "admit_after", f->admit_after);
         put_count(w, "expire_after_s", f->expire_after_s);
@@ -364,6 +366,9 @@ compare_features(struct difference *d, const struct model_spec *a,
             f->name, f->width, g->width);
         say_word(d, "standardise", f->name, yes_no(f->standardise),
                  yes_no(g->standardise));
+        if (f->has_indicator != g->has_indicator)
+            say_word(d, "missing indicator", f->name, yes_no(f->has_indicator),
+                     yes_no(g->has_indicator));
     }
     for (size_t i = 0; i < b->feature_count; i++) {
         if (find_feature(a, b->features[i].name) == NULL)

@@ -247,6 +247,7 @@ new_job(struct job **out, const struct checkpoint_content *c, uint64_t version,
     if (c->progress_bytes > 0)
         memcpy(j->progress, c->progress, c->progress_bytes);
     j->progress_bytes = c->progress_bytes;
+    j->sync_path = c->sync_path;
     st = manifest_copy(&j->manifest, c->manifest, err);
     if (st != STATUS_OK)
         goto out;

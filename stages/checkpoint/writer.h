@@ -38,6 +38,9 @@ struct checkpoint_content {
     size_t model_count;
     const void *progress; /* bytes that come back by checkpoint_progress */
     size_t progress_bytes;
+    /* A log that must be durable before the checkpoint is, since its offsets
+     * point into it; NULL: none. Borrowed until the result. */
+    const char *sync_path;
     /* All but version and files; without created_at it is the time now. */
     const struct manifest *manifest;
 };

@@ -9,6 +9,7 @@
 #include "daemon/base/crash.h"
 #include "daemon/base/object.h"
 #include "daemon/io/file.h"
+#include "daemon/io/log_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,6 +264,8 @@ commit_job(struct output *o, struct error *err)
     if (st == STATUS_OK)
         st = finish_part(o, PART_STATE, r->state_sha256, err);
     crash_point("checkpoint_before_manifest");
+    if (st == STATUS_OK && o->job->sync_path != NULL)
+        st = log_sync(o->job->sync_path, err);
     if (st == STATUS_OK)
         st = write_manifest(o, err);
     if (st == STATUS_OK)

@@ -26,6 +26,7 @@ struct job {
     size_t tensor_count;
     void *progress;
     size_t progress_bytes;
+    const char *sync_path;
     struct manifest manifest;
 };
 
