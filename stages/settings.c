@@ -88,7 +88,6 @@ static const char *const words_log_level[] = {[LOG_LEVEL_ERROR] = "error",
 static const char *const words_log_format[] = {
     [LOG_FORMAT_LOGFMT] = "logfmt", [LOG_FORMAT_JSON] = "json", NULL};
 static const char *const words_time[] = {"earliest", NULL};
-static const char *const words_start[] = {"earliest", "latest", NULL};
 
 /* ---- Rows ---- */
 
@@ -108,7 +107,6 @@ static const char *const words_start[] = {"earliest", "latest", NULL};
 #define KIND_NAME          .kind = SETTING_NAME
 #define KIND_PATH          .kind = SETTING_PATH
 #define KIND_TIME          .kind = SETTING_TIME, .words = words_time
-#define KIND_START         .kind = SETTING_TIME, .words = words_start
 #define KIND_ENUM(tag)     .kind = SETTING_ENUM, .words = words_##tag
 #define KIND_ENUMS(tag, n) .kind = SETTING_ENUMS, .words = words_##tag, ITEMS(n)
 #define KIND_COUNTS(n)     .kind = SETTING_COUNTS, ITEMS(n)

@@ -66,7 +66,6 @@ enum train_input {
 #define SETTINGS_TYPE_NAME          const char *
 #define SETTINGS_TYPE_PATH          const char *
 #define SETTINGS_TYPE_TIME          int64_t
-#define SETTINGS_TYPE_START         int64_t
 #define SETTINGS_TYPE_ENUM(tag)     SETTINGS_ENUM_##tag
 #define SETTINGS_TYPE_ENUMS(tag, n) struct setting_enums
 #define SETTINGS_TYPE_COUNTS(n)     struct setting_counts

@@ -46,17 +46,17 @@ class TestSchema(Case):
     def test_accepts_each_way_to_write_a_value(self):
         for line in ("train: {batch: 1e3}", "train: {batch: 1_000}",
                      "train: {batch: '${env:BATCH:-64}'}",
-                     "train: {flush: 1.5s}", "train: {flush: 0}",
+                     "shutdown_timeout: 1.5s", "shutdown_timeout: 0",
                      "events: {record_bytes_max: 1 MiB}",
-                     "events: {start: '2026-11-23T12:00:00Z'}",
-                     "labels: {start: 1362062307}", "train:"):
+                     "train: {start: '2026-11-23T12:00:00Z'}",
+                     "metrics: {from: 1362062307}", "train:"):
             with self.subTest(line):
                 self.assertEqual(self.errors(LEAST + line), [])
 
     def test_refuses_slips(self):
         for line in ("trian: {batch: 64}", "train: {bacth: 64}",
                      "train: {batch: 0}", "train: {batch: many}",
-                     "train: {flush: 30}", "log: {level: loud}",
+                     "shutdown_timeout: 30", "log: {level: loud}",
                      "roles: train", "student: {hidden: [0]}"):
             with self.subTest(line):
                 self.assertNotEqual(self.errors(LEAST + line), [])

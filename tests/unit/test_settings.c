@@ -143,7 +143,7 @@ a_whole_configuration_is_read(void)
     CHECK_STR(
         read_text(
             "name: demo\nroles: [train]\n"
-            "labels: {path: l, start: latest, generation: 2}\n"
+            "labels: {path: l, generation: 2}\n"
             "checkpoint: {path: c, every: 1e4}\n"
             "features:\n"
             "  genres: {kind: bag, path: 'items[].genre', separator: '|'}\n"
@@ -169,7 +169,6 @@ a_whole_configuration_is_read(void)
     CHECK_NEAR(s->tasks[0].threshold, 8, 0);
     CHECK_INT(s->tasks[1].classes, 3);
     CHECK_INT(s->objective_head, HEAD_AUXILIARY);
-    CHECK(s->labels_start == SETTING_LATEST);
     CHECK_INT(s->train_start, 1362096000000);
 }
 
@@ -305,7 +304,7 @@ roles_must_have_their_paths(void)
     refuses(HEAD TASKS "publish.path: c",
             "x.yaml:6:1: publish.path: is the same as checkpoint.path, "
             "expected another place\n");
-    refuses(HEAD TASKS "labels: {start: earliest}\ndead_letters.path: l",
+    refuses(HEAD TASKS "labels: {generation: 1}\ndead_letters.path: l",
             "x.yaml:7:1: dead_letters.path: is the same as labels.path, "
             "expected another place\n");
     refuses(HEAD TASKS "train.passes: 2",
