@@ -21,6 +21,10 @@ struct log_position {
     uint64_t offset;
 };
 
+/* log_name lends what a log is called in records: the last part of its path,
+ * so that a record does not depend on where the log lies. Thread: any. */
+const char *log_name(const char *path);
+
 /*
  * Complete lines of one partition. A line that is longer than a record may be
  * comes alone in its chunk, cut to its beginning.

@@ -32,6 +32,14 @@ struct log_reader {
     struct bytes held;      /* read from at on, no line feed in it */
 };
 
+const char *
+log_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL && slash[1] != '\0' ? slash + 1 : path;
+}
+
 enum status
 log_chunk_new(struct log_chunk **out, size_t record_bytes_max,
               struct error *err)

@@ -132,6 +132,13 @@ out:
     return st;
 }
 
+bool
+worker_has_room(const struct worker *w)
+{
+    OBJ_CHECK(w, WORKER_MAGIC);
+    return w->in_flight < w->spec.slots;
+}
+
 enum status
 worker_offer(struct worker *w, void **item)
 {
@@ -139,7 +146,7 @@ worker_offer(struct worker *w, void **item)
 
     OBJ_CHECK(w, WORKER_MAGIC);
     assert(!w->is_stopping);
-    if (w->in_flight == w->spec.slots)
+    if (!worker_has_room(w))
         return STATUS_AGAIN;
     st = ring_put(w->in, item);
     assert(st == STATUS_OK);
@@ -167,7 +174,8 @@ worker_free(struct worker **self)
     if (*self == NULL)
         return;
     OBJ_TAKE(w, self, WORKER_MAGIC);
-    assert(w->is_stopped);
+    assert(w->is_stopped || w->in_flight == 0);
+    worker_stop(w);
     (void)pthread_join(w->thread, NULL);
     wakeup_free(&w->wakeup);
     ring_free(&w->out);

@@ -43,6 +43,10 @@ must_check enum status worker_new(struct worker **out, struct loop *l,
                                   const struct worker_spec *spec,
                                   struct error *err);
 
+/* worker_has_room says whether worker_offer would take an item now. Thread:
+ * loop. */
+bool worker_has_room(const struct worker *w);
+
 /* worker_offer takes *item, or returns AGAIN and leaves it. Thread: loop. */
 must_check enum status worker_offer(struct worker *w, void **item);
 
@@ -51,7 +55,8 @@ must_check enum status worker_offer(struct worker *w, void **item);
 void worker_stop(struct worker *w);
 
 /* worker_free joins the thread, frees *self, sets it NULL; NULL is fine.
- * Legal after stopped was called. Thread: loop. */
+ * Legal after stopped was called, or while no item is under way: then it stops
+ * the thread itself and stopped is not called. Thread: loop. */
 void worker_free(struct worker **self);
 
 #endif

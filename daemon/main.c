@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line: one function a subcommand, boot order top to bottom. The
+ * only file in daemon/ that names the pipeline.
+ */
+#include "stages/commands.h"
+#include "stages/run.h"
+#include "stages/settings.h"
+
+#include "daemon/base/logging.h"
+#include "daemon/base/macros.h"
+#include "daemon/version.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct command {
+    const char *name;
+    const char *summary;
+    const char *help; /* the whole of `distilld NAME --help` */
+    int (*run)(const struct command *c, int argc, char **argv);
+};
+
+/* Prints an error where a person looks for it, and gives its exit code. */
+static int
+complain(const struct error *err)
+{
+    (void)fprintf(stderr, "distilld: %s\n", err->text);
+    return status_exit_code(err->status);
+}
+
+static int
+complain_usage(const struct command *c, const char *what)
+{
+    (void)fprintf(stderr, "distilld %s: %s\nTry: distilld %s --help\n", c->name,
+                  what, c->name);
+    return status_exit_code(STATUS_USAGE);
+}
+
+/* Loads a configuration or says everything that is wrong with it. */
+static int
+load_settings(const char *path, struct settings **out)
+{
+    struct settings_problems problems = {0};
+    struct error err;
+    enum status st = settings_load(out, path, &problems, &err);
+
+    if (st == STATUS_OK)
+        return 0;
+    settings_problems_print(&problems, path, stderr);
+    if (problems.count == 0)
+        (void)fprintf(stderr, "distilld: %s\n", err.text);
+    else
+        (void)fprintf(stderr, "distilld: %zu problem%s in %s\n", problems.count,
+                      problems.count == 1 ? "" : "s", path);
+    settings_problems_fini(&problems);
+    return status_exit_code(st);
+}
+
+static void
+give_up(int exit_code)
+{
+    _exit(exit_code);
+}
+
+static int
+command_run(const struct command *c, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"accept-reset", no_argument, NULL, 'r'},
+        {"migrate", no_argument, NULL, 'm'},
+        {NULL, 0, NULL, 0},
+    };
+    struct run_options run = {.give_up = give_up};
+    const char *path = NULL;
+    struct settings *settings = NULL;
+    struct error err;
+    int opt;
+    int rc;
+
+    while ((opt = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
+        if (opt == 'c')
+            path = optarg;
+        else if (opt == 'r')
+            run.accepts_reset = true;
+        else if (opt == 'm')
+            run.migrates = true;
+        else
+            return complain_usage(c, "unknown option");
+    }
+    if (path == NULL)
+        return complain_usage(c, "-c FILE is missing");
+    rc = load_settings(path, &settings);
+    if (rc != 0)
+        return rc;
+    log_open(settings->log_level, settings->log_format);
+    if (run_service(settings, &run, &err) != STATUS_OK)
+        rc = complain(&err);
+    settings_free(&settings);
+    return rc;
+}
+
+static int
+command_validate(const struct command *c, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *path = NULL;
+    struct settings *settings = NULL;
+    int opt;
+    int rc;
+
+    while ((opt = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
+        if (opt != 'c')
+            return complain_usage(c, "unknown option");
+        path = optarg;
+    }
+    if (path == NULL)
+        return complain_usage(c, "-c FILE is missing");
+    rc = load_settings(path, &settings);
+    if (rc == 0)
+        (void)printf("%s: good\n", path);
+    settings_free(&settings);
+    return rc;
+}
+
+static int
+command_config(const struct command *c, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *what = argc > 1 ? argv[1] : "";
+    const char *path = NULL;
+    struct settings *settings = NULL;
+    int opt;
+    int rc;
+
+    if (strcmp(what, "reference") == 0) {
+        settings_write_reference(stdout);
+        return 0;
+    }
+    if (strcmp(what, "schema") == 0) {
+        settings_write_schema(stdout);
+        return 0;
+    }
+    if (strcmp(what, "show") != 0)
+        return complain_usage(c, "expected reference, schema or show");
+    while ((opt = getopt_long(argc - 1, argv + 1, "c:", options, NULL)) != -1) {
+        if (opt != 'c')
+            return complain_usage(c, "unknown option");
+        path = optarg;
+    }
+    if (path == NULL)
+        return complain_usage(c, "-c FILE is missing");
+    rc = load_settings(path, &settings);
+    if (rc == 0)
+        settings_write_effective(settings, stdout);
+    settings_free(&settings);
+    return rc;
+}
+
+static int
+command_inspect(const struct command *c, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"verify", no_argument, NULL, 'v'},
+        {"ids", required_argument, NULL, 'i'},
+        {NULL, 0, NULL, 0},
+    };
+    struct inspect_options inspect = {0};
+    struct error err;
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (opt == 'v')
+            inspect.verifies = true;
+        else if (opt == 'i')
+            inspect.ids = optarg;
+        else
+            return complain_usage(c, "unknown option");
+    }
+    if (optind + 1 != argc)
+        return complain_usage(c, "expected one CHECKPOINT");
+    inspect.path = argv[optind];
+    if (inspect_command(&inspect, stdout, &err) != STATUS_OK)
+        return complain(&err);
+    return 0;
+}
+
+static const struct command commands[] = {
+    {"run", "distil continuously, as the configuration says",
+     "Usage: distilld run -c FILE [--accept-reset] [--migrate]\n"
+     "\n"
+     "Runs the roles of the configuration: annotate (events -> teacher ->\n"
+     "labels log) and train (labels log -> student -> checkpoints). With file\n"
+     "logs it ends at the end of the input and prints a summary; started\n"
+     "again, it goes on where its checkpoint is. SIGTERM drains, writes a\n"
+     "last checkpoint and exits 0; a second one exits at once.\n"
+     "\n"
+     "  -c, --config FILE   the configuration (YAML)\n"
+     "  --accept-reset      when a log was replaced and the position in the\n"
+     "                      checkpoint is gone: start at its beginning\n"
+     "  --migrate           when the configuration changed the model's shape:\n"
+     "                      keep the tensors that match by name and shape\n"
+     "\n"
+     "Example: distilld run -c conf/demo/steady.yaml\n",
+     command_run},
+    {"validate", "check a configuration, all problems at once",
+     "Usage: distilld validate -c FILE\n"
+     "\n"
+     "Exits 0, or 78 after printing every problem as\n"
+     "file:line:column: what, what was expected, did you mean.\n"
+     "\n"
+     "Example: distilld validate -c conf/distilld.yaml\n",
+     command_validate},
+    {"config", "print the reference, the JSON Schema, or what is in force",
+     "Usage: distilld config reference     every setting, commented (YAML)\n"
+     "       distilld config schema        JSON Schema, for editors\n"
+     "       distilld config show -c FILE  all settings in force\n"
+     "\n"
+     "Example: distilld config reference > distilld.yaml\n",
+     command_config},
+    {"inspect", "show what is in a checkpoint, or verify it",
+     "Usage: distilld inspect CHECKPOINT [--verify] [--ids FEATURE]\n"
+     "\n"
+     "  --verify        recompute the SHA-256 of every file; exit 65 when one\n"
+     "                  does not match\n"
+     "  --ids FEATURE   list the ids of a feature's table, their rows and\n"
+     "                  sightings, tab separated\n"
+     "\n"
+     "Example: distilld inspect build/demo/steady/checkpoints --verify\n",
+     command_inspect},
+};
+
+static int
+print_help(FILE *f)
+{
+    (void)fputs(
+        "distilld keeps a small recommender model (the student) continuously\n"
+        "distilled from a large one (the teacher), on live interaction "
+        "events.\n"
+        "\n"
+        "Usage: distilld COMMAND [OPTIONS]\n"
+        "\n",
+        f);
+    for (size_t i = 0; i < COUNT(commands); i++)
+        (void)fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    (void)fputs(
+        "\n"
+        "distilld COMMAND --help tells more. distilld --version names the\n"
+        "build. Exit codes follow sysexits.h: 0 ok, 64 usage, 65 bad data,\n"
+        "66 no input, 69 unavailable, 70 a bug, 74 I/O, 78 configuration.\n",
+        f);
+    return 0;
+}
+
+static bool
+asks_for_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    }
+    return false;
+}
+
+int
+main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (strcmp(name, "--version") == 0) {
+        (void)printf("distilld %s\n", version_text());
+        return 0;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ||
+        strcmp(name, "help") == 0)
+        return print_help(stdout);
+    for (size_t i = 0; i < COUNT(commands); i++) {
+        if (strcmp(name, commands[i].name) != 0)
+            continue;
+        if (asks_for_help(argc - 1, argv + 1)) {
+            (void)fputs(commands[i].help, stdout);
+            return 0;
+        }
+        return commands[i].run(&commands[i], argc - 1, argv + 1);
+    }
+    if (argc > 1)
+        (void)fprintf(stderr, "distilld: unknown command '%s'\n\n", name);
+    (void)print_help(stderr);
+    return status_exit_code(STATUS_USAGE);
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A model in process as the teacher: frozen, or learning in line.
+ *
+ * In line it first answers, then learns from the outcomes. Its own checkpoint
+ * holds parameters and position as one unit; after a crash it learns again
+ * from there, and what is in the labels log already is not written again. That
+ * only works while the log is never behind the checkpoint, so a checkpoint is
+ * read out only when the labels of its last batch have been written.
+ */
+#include "stages/annotate/teacher.h"
+#include "stages/keeper.h"
+#include "stages/settings.h"
+#include "stages/shape.h"
+
+#include "daemon/base/clock.h"
+#include "daemon/base/logging.h"
+#include "daemon/base/object.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEACHER_MAGIC 0x54454143u
+
+static const char *const prefixes[] = {""};
+
+struct teacher {
+    unsigned magic;
+    struct pipeline *pipeline;
+    struct spec_owned shape;
+    struct model *model;
+    float *logits; /* (teacher.batch, logits) */
+    char version[64];
+    /* Learning in line: */
+    struct objective objectives[TASKS_MAX];
+    struct keeper *keeper; /* NULL: frozen */
+    struct progress progress;
+    uint64_t saved_examples;
+    uint64_t answered; /* batches, as pipeline.written counts them */
+    uint64_t gate;     /* written must come this far before it is read out */
+    uint64_t started_ns;
+    char config_sha256[DIGEST_HEX_SIZE];
+};
+
+/* ---- opening ---- */
+
+/* The specification of a checkpoint, pointed at our columns. */
+static enum status
+read_shape(struct teacher *t, const struct checkpoint *ck, struct error *err)
+{
+    const struct settings *s = t->pipeline->settings;
+    const char *text = checkpoint_manifest(ck)->parts[MANIFEST_SPEC];
+    char who[PATH_TEXT_MAX];
+    enum status st;
+
+    if (text == NULL)
+        return error_set(err, STATUS_BADDATA,
+                         "teacher %s: its manifest has no model_spec",
+                         checkpoint_path(ck));
+    st = spec_parse(&t->shape, text, strlen(text), "model_spec", err);
+    if (st != STATUS_OK)
+        return st;
+    (void)snprintf(who, sizeof(who), "teacher %.400s", checkpoint_path(ck));
+    t->shape.spec.batch_max = s->teacher_batch;
+    t->shape.spec.threads = s->teacher_threads;
+    return model_shape_bind(&t->shape, event_shape_spec(t->pipeline->events),
+                            who, err);
+}
+
+static enum status
+open_frozen(struct teacher *t, struct error *err)
+{
+    struct checkpoint *ck = NULL;
+    enum status st = checkpoint_open(&ck, t->pipeline->settings->teacher_path,
+                                     CHECKPOINT_VERIFY, err);
+
+    if (st == STATUS_OK)
+        st = read_shape(t, ck, err);
+    if (st == STATUS_OK)
+        st = checkpoint_load_model(ck, "", &t->shape.spec, RESTORE_WEIGHTS,
+                                   &t->model, NULL, err);
+    if (st == STATUS_OK)
+        (void)snprintf(t->version, sizeof(t->version), "%" PRIu64,
+                       checkpoint_manifest(ck)->version);
+    checkpoint_free(&ck);
+    return st;
+}
+
+/* A teacher that learns may begin with the parameters of another. */
+static enum status
+begin_from_path(struct teacher *t, struct error *err)
+{
+    struct checkpoint *ck = NULL;
+    enum status st = checkpoint_open(&ck, t->pipeline->settings->teacher_path,
+                                     CHECKPOINT_VERIFY, err);
+
+    if (st == STATUS_OK) {
+        model_free(&t->model);
+        st = checkpoint_load_model(ck, "", &t->shape.spec, RESTORE_WEIGHTS,
+                                   &t->model, NULL, err);
+    }
+    checkpoint_free(&ck);
+    return st;
+}
+
+/* The labels log must hold what the checkpoint has learned from. */
+static enum status
+check_labels(const struct teacher *t, struct error *err)
+{
+    const struct watermarks *seen = &t->progress.seen;
+    const struct log_position *emitted = &t->pipeline->emitted;
+    const struct row_source *last;
+
+    if (seen->count == 0)
+        return STATUS_OK;
+    last = &seen->next[seen->count - 1];
+    if ((uint32_t)last->partition < emitted->partition ||
+        ((uint32_t)last->partition == emitted->partition &&
+         (uint64_t)last->offset <= emitted->offset))
+        return STATUS_OK;
+    return error_set(err, STATUS_BADDATA,
+                     "labels log %s ends before what the teacher's checkpoint "
+                     "in %s has learned from: it was cut or replaced. Restore "
+                     "it, or begin anew with both removed",
+                     t->pipeline->settings->labels_path,
+                     t->pipeline->settings->teacher_checkpoint_path);
+}
+
+static enum status
+open_learning(struct teacher *t, struct error *err)
+{
+    struct pipeline *p = t->pipeline;
+    const struct settings *s = p->settings;
+    struct curve *curve = NULL;
+    uint64_t version = 0;
+    struct keeper_spec keeper = {
+        .dir = s->teacher_checkpoint_path,
+        .keep = s->teacher_checkpoint_keep,
+        .every = s->teacher_checkpoint_every,
+        .model_name = s->teacher_name,
+        .log_path = s->events_path,
+        .sync_path = s->labels_path,
+        .events = event_shape_spec(p->events),
+        .spec = &t->shape.spec,
+        .config_sha256 = t->config_sha256,
+    };
+    struct keeper_restore restore = {
+        .prefixes = prefixes,
+        .count = 1,
+        .init_from = s->teacher_model.init_from,
+        .migrates = p->migrates,
+        .models = &t->model,
+        .progress = &t->progress,
+        .curve = &curve,
+        .version = &version,
+    };
+    enum status st = model_shape_new(&t->shape, s, MODEL_TEACHER,
+                                     s->teacher_batch, s->teacher_threads, err);
+
+    if (st == STATUS_OK)
+        st = settings_digest(s, t->config_sha256, err);
+    if (st == STATUS_OK)
+        st = keeper_open(&t->keeper, &keeper, err);
+    if (st == STATUS_OK)
+        st = keeper_restore(t->keeper, &restore, err);
+    curve_free(&curve);
+    if (st == STATUS_OK && version == 0 && s->teacher_path[0] != '\0')
+        st = begin_from_path(t, err);
+    if (st == STATUS_OK)
+        st = check_labels(t, err);
+    if (st != STATUS_OK)
+        return st;
+    objectives_fill(t->objectives, s, false);
+    for (size_t i = 0; i < s->task_count; i++)
+        t->objectives[i].hard_weight = (float)s->tasks[i].weight;
+    t->saved_examples = t->progress.examples;
+    p->start = t->progress.position;
+    p->seen = t->progress.seen;
+    return STATUS_OK;
+}
+
+static void
+free_teacher(struct teacher **self)
+{
+    struct teacher *t;
+
+    if (*self == NULL)
+        return;
+    OBJ_TAKE(t, self, TEACHER_MAGIC);
+    keeper_close(&t->keeper);
+    model_free(&t->model);
+    spec_fini(&t->shape);
+    free(t->logits);
+    t->magic = 0;
+    free(t);
+}
+
+static enum status
+open_teacher(struct teacher **out, struct pipeline *p, struct error *err)
+{
+    struct teacher *t = calloc(1, sizeof(*t));
+    enum status st;
+
+    if (t == NULL)
+        return error_set(err, STATUS_NOMEM, "no memory for a teacher");
+    t->magic = TEACHER_MAGIC;
+    t->pipeline = p;
+    t->started_ns = clock_now_ns();
+    st = p->settings->teacher_learn ? open_learning(t, err)
+                                    : open_frozen(t, err);
+    if (st == STATUS_OK) {
+        t->logits =
+            calloc(p->settings->teacher_batch * model_logit_count(t->model),
+                   sizeof(float));
+        if (t->logits == NULL)
+            st = error_set(err, STATUS_NOMEM, "no memory for logits");
+    }
+    if (st != STATUS_OK) {
+        free_teacher(&t);
+        return st;
+    }
+    *out = t;
+    return STATUS_OK;
+}
+
+/* ---- the teacher's thread ---- */
+
+static enum status
+begin_checkpoint(struct teacher *t, struct error *err)
+{
+    struct keeper_content content = {
+        .models = &t->model,
+        .prefixes = prefixes,
+        .count = 1,
+        .progress = &t->progress,
+        .teacher_version = "",
+        .seconds = clock_seconds_since(t->started_ns),
+    };
+
+    t->saved_examples = t->progress.examples;
+    t->gate = t->answered;
+    return keeper_begin(t->keeper, &content, err);
+}
+
+/* Reads the running checkpoint out, once its labels are written. */
+static bool
+step_checkpoint(struct teacher *t)
+{
+    uint64_t durable;
+
+    if (t->keeper == NULL || atomic_load(&t->pipeline->written) < t->gate)
+        return false;
+    return keeper_step(t->keeper, &durable);
+}
+
+/* Spreads the model's logits over the columns of its tasks. */
+static void
+write_answers(struct teacher *t, struct columns *c)
+{
+    size_t width = model_logit_count(t->model);
+    size_t at = 0;
+
+    for (size_t i = 0; i < t->shape.spec.task_count; i++) {
+        struct outcome_column *task = &c->tasks[t->shape.spec.tasks[i].column];
+
+        for (size_t row = 0; row < c->row_count; row++) {
+            const float *logits = t->logits + row * width + at;
+
+            memcpy(task->teacher + row * task->width, logits,
+                   task->width * sizeof(float));
+            task->has_teacher[row] = 1;
+        }
+        at += task->width;
+    }
+}
+
+static enum status
+answer_and_learn(struct teacher *t, struct batch *b, struct error *err)
+{
+    struct step step;
+
+    (void)snprintf(b->teacher_version, sizeof(b->teacher_version), "%" PRIu64,
+                   t->progress.examples);
+    if (b->columns->row_count > 0)
+        model_step(t->model, b->columns, t->objectives, t->logits, NULL, &step);
+    if (b->columns->row_count > 0 && step.is_skipped) {
+        t->progress.skipped_steps++;
+        log_warn("teacher_step_skipped", "examples=%" PRIu64,
+                 t->progress.examples);
+    }
+    if (!b->has_position)
+        return STATUS_OK;
+    progress_add(&t->progress, b);
+    if (keeper_is_due(t->keeper, t->progress.examples))
+        return begin_checkpoint(t, err);
+    return STATUS_OK;
+}
+
+static void
+answer(struct teacher *t, struct batch *b)
+{
+    enum status st = STATUS_OK;
+
+    OBJ_CHECK(t, TEACHER_MAGIC);
+    t->answered++;
+    if (t->keeper != NULL) {
+        st = answer_and_learn(t, b, &b->error);
+    } else {
+        (void)snprintf(b->teacher_version, sizeof(b->teacher_version), "%s",
+                       t->version);
+        if (b->columns->row_count > 0)
+            model_predict(t->model, b->columns, t->logits);
+    }
+    write_answers(t, b->columns);
+    (void)step_checkpoint(t);
+    if (st == STATUS_OK)
+        error_clear(&b->error);
+}
+
+static bool
+idle(struct teacher *t)
+{
+    OBJ_CHECK(t, TEACHER_MAGIC);
+    return step_checkpoint(t);
+}
+
+/* Waits until the labels of every answered batch are written; false: they
+ * never will be. */
+static bool
+wait_for_labels(struct teacher *t)
+{
+    while (atomic_load(&t->pipeline->written) < t->answered) {
+        if (atomic_load(&t->pipeline->writes_failed))
+            return false;
+        (void)poll(NULL, 0, 1);
+    }
+    return true;
+}
+
+static void
+finish(struct teacher *t, struct error *err)
+{
+    uint64_t durable;
+    enum status st;
+
+    OBJ_CHECK(t, TEACHER_MAGIC);
+    error_clear(err);
+    if (t->keeper == NULL || !wait_for_labels(t))
+        return;
+    st = keeper_finish(t->keeper, &durable, err);
+    if (st == STATUS_OK && t->progress.examples == t->saved_examples)
+        return;
+    st = begin_checkpoint(t, err);
+    if (st == STATUS_OK)
+        st = keeper_finish(t->keeper, &durable, err);
+    if (st == STATUS_OK)
+        error_clear(err);
+}
+
+const struct teacher_ops teacher_checkpoint = {
+    .name = "checkpoint",
+    .has_thread = true,
+    .open = open_teacher,
+    .answer = answer,
+    .idle = idle,
+    .finish = finish,
+    .free = free_teacher,
+};

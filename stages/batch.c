@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pool of batches.
+ */
+#include "stages/batch.h"
+
+#include "stages/event/batch_columns.h"
+
+#include "daemon/base/object.h"
+
+#include <stdlib.h>
+
+#define POOL_MAGIC    0x504f4f4cu
+#define RAW_BYTES_MAX ((size_t)1 << 30)
+
+struct batch_pool {
+    unsigned magic;
+    size_t count;
+    size_t home_count;
+    struct batch *batches; /* (count) */
+    struct batch **home;   /* (count), home_count of them here */
+};
+
+enum status
+batch_pool_new(struct batch_pool **out, size_t count,
+               const struct event_spec *spec, size_t row_max, struct error *err)
+{
+    struct batch_pool *p = calloc(1, sizeof(*p));
+    enum status st = STATUS_OK;
+
+    if (p == NULL)
+        return error_set(err, STATUS_NOMEM, "no memory for a batch pool");
+    p->magic = POOL_MAGIC;
+    p->batches = calloc(count, sizeof(*p->batches));
+    p->home = calloc(count, sizeof(*p->home));
+    if (p->batches == NULL || p->home == NULL)
+        st = error_set(err, STATUS_NOMEM, "no memory for %zu batches", count);
+    for (size_t i = 0; i < count && st == STATUS_OK; i++) {
+        struct batch *b = &p->batches[i];
+
+        b->magic = BATCH_MAGIC;
+        b->home = p;
+        bytes_init(&b->raw, RAW_BYTES_MAX);
+        bytes_init(&b->dead_letters, RAW_BYTES_MAX);
+        bytes_init(&b->labels, RAW_BYTES_MAX);
+        p->home[p->home_count++] = b;
+        p->count++;
+        b->rows = calloc(row_max, sizeof(*b->rows));
+        st = columns_new(&b->columns, spec, row_max, err);
+        if (st == STATUS_OK && b->rows == NULL)
+            st = error_set(err, STATUS_NOMEM, "no memory for a batch");
+    }
+    if (st != STATUS_OK) {
+        batch_pool_free(&p);
+        return st;
+    }
+    *out = p;
+    return STATUS_OK;
+}
+
+void
+batch_pool_free(struct batch_pool **self)
+{
+    struct batch_pool *p;
+
+    if (*self == NULL)
+        return;
+    OBJ_TAKE(p, self, POOL_MAGIC);
+    assert(p->home_count == p->count);
+    for (size_t i = 0; i < p->count; i++) {
+        struct batch *b = &p->batches[i];
+
+        columns_free(&b->columns);
+        free(b->rows);
+        bytes_fini(&b->raw);
+        bytes_fini(&b->dead_letters);
+        bytes_fini(&b->labels);
+        b->magic = 0;
+    }
+    free(p->batches);
+    free(p->home);
+    p->magic = 0;
+    free(p);
+}
+
+struct batch *
+batch_pool_take(struct batch_pool *pool)
+{
+    struct batch *b;
+
+    OBJ_CHECK(pool, POOL_MAGIC);
+    if (pool->home_count == 0)
+        return NULL;
+    b = pool->home[--pool->home_count];
+    OBJ_CHECK(b, BATCH_MAGIC);
+    columns_clear(b->columns);
+    bytes_clear(&b->raw);
+    bytes_clear(&b->dead_letters);
+    bytes_clear(&b->labels);
+    b->has_position = false;
+    b->pass = 0;
+    b->due_version = 0;
+    b->seen.count = 0;
+    b->teacher_version[0] = '\0';
+    error_clear(&b->error);
+    return b;
+}
+
+void
+batch_release(struct batch **b)
+{
+    struct batch *mine;
+
+    if (*b == NULL)
+        return;
+    OBJ_TAKE(mine, b, BATCH_MAGIC);
+    assert(mine->home->home_count < mine->home->count);
+    mine->home->home[mine->home->home_count++] = mine;
+}
+
+enum status
+watermarks_pass(struct watermarks *w, const struct row_source *source,
+                bool *is_new, struct error *err)
+{
+    struct row_source *next = NULL;
+
+    for (size_t i = 0; i < w->count && next == NULL; i++) {
+        if (w->next[i].partition == source->partition)
+            next = &w->next[i];
+    }
+    if (next == NULL) {
+        if (w->count == SOURCES_MAX)
+            return error_set(err, STATUS_TOOBIG,
+                             "labels of more than %u source partitions",
+                             (unsigned)SOURCES_MAX);
+        next = &w->next[w->count++];
+        *next = (struct row_source){.partition = source->partition};
+    }
+    *is_new = source->generation > next->generation ||
+              (source->generation == next->generation &&
+               source->offset >= next->offset);
+    if (*is_new) {
+        next->generation = source->generation;
+        next->offset = source->offset + 1;
+    }
+    return STATUS_OK;
+}

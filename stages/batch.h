@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STAGES_BATCH_H
+#define STAGES_BATCH_H
+
+#include "stages/event/label.h"
+#include "stages/event/spec.h"
+#include "stages/model/columns.h"
+
+#include "daemon/base/bytes.h"
+#include "daemon/base/error.h"
+#include "daemon/io/log_file.h"
+
+#include <stdbool.h>
+
+/*
+ * What moves through a role: columns for the models, and for every row its
+ * bytes as they came and where they came from. Batches come from a fixed pool,
+ * which is the throttle: who has none waits. One owner at a time, by
+ * `struct batch **`.
+ */
+
+#define SOURCES_MAX 1024 /* partitions of the events log */
+
+/* Where a row came from: an event in the events log. */
+struct row_source {
+    int32_t partition;
+    uint32_t generation;
+    int64_t offset;
+};
+
+struct row {
+    size_t start; /* of the event's bytes, in batch->raw */
+    size_t bytes;
+    struct row_source source;
+};
+
+/* What was seen of each source partition: the next offset that is new. */
+struct watermarks {
+    size_t count;
+    struct row_source next[SOURCES_MAX];
+};
+
+struct batch_pool;
+
+struct batch {
+    unsigned magic;
+    struct batch_pool *home;
+    struct columns *columns;
+    struct row *rows;          /* (columns->row_max) */
+    struct bytes raw;          /* the events' bytes, end to end */
+    struct bytes dead_letters; /* encoded records, to be written first */
+    struct bytes labels;       /* encoded records */
+    struct log_position after; /* in the log that was read, behind all rows */
+    bool has_position;         /* false: only carries dead letters */
+    uint32_t pass;             /* over a file log, from 0 */
+    struct watermarks seen;    /* by rows and batches so far: train role */
+    char teacher_version[LABEL_VERSION_MAX + 1]; /* of the last row's answer */
+    uint64_t due_version; /* became durable with this batch: 0, none */
+    struct error error;   /* what went wrong on a worker, or OK */
+};
+
+/* A checkpoint that became durable and is due for the registries. Made with
+ * malloc by the train stage, freed by the publish stage. */
+struct version {
+    uint64_t number;
+    struct error error; /* of publishing, or OK */
+};
+
+#define BATCH_MAGIC 0x42415443u
+
+/* batch_pool_new makes count batches of row_max rows for spec (borrowed until
+ * return). NOMEM, CONFIG. */
+must_check enum status batch_pool_new(struct batch_pool **out, size_t count,
+                                      const struct event_spec *spec,
+                                      size_t row_max, struct error *err);
+
+/* batch_pool_free frees all batches, which are all home. NULL is fine. */
+void batch_pool_free(struct batch_pool **self);
+
+/* batch_pool_take gives an empty batch, or NULL when all are on their way. */
+struct batch *batch_pool_take(struct batch_pool *pool);
+
+/* batch_release sends *b home and sets it NULL; NULL is fine. */
+void batch_release(struct batch **b);
+
+/* watermarks_pass says whether a source is new, and then notes it. TOOBIG
+ * when it is of one partition too many. */
+must_check enum status watermarks_pass(struct watermarks *w,
+                                       const struct row_source *source,
+                                       bool *is_new, struct error *err);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STAGES_DEAD_LETTERS_H
+#define STAGES_DEAD_LETTERS_H
+
+#include "daemon/base/bytes.h"
+#include "daemon/base/error.h"
+
+/*
+ * The dead-letter log of a role, a file in the directory dead_letters.path.
+ * The same record is not written twice: what is not behind the last one in the
+ * file is passed over.
+ */
+struct dead_letters;
+
+/* dead_letters_open opens dir/name for appending; blocks. */
+must_check enum status dead_letters_open(struct dead_letters **out,
+                                         const char *dir, const char *name,
+                                         struct error *err);
+void dead_letters_close(struct dead_letters **self);
+
+/* dead_letters_write appends encoded records, in the order of their sources;
+ * blocks. Thread: one at a time. */
+must_check enum status dead_letters_write(struct dead_letters *d,
+                                          const struct bytes *records,
+                                          struct error *err);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STAGES_PIPELINE_H
+#define STAGES_PIPELINE_H
+
+#include "stages/batch.h"
+#include "stages/settings.h"
+#include "stages/stage.h"
+
+#include "daemon/io/loop.h"
+
+#include <stdatomic.h>
+
+/*
+ * A role: its stages in order, opened last to first, stopped first to last.
+ *
+ *   annotate   consume -> annotate -> emit      events log -> labels log
+ *   train      consume -> train -> publish      labels log -> checkpoints
+ *
+ * Thread: loop.
+ */
+
+struct event_shape;
+struct store;
+
+/* Counts of what went through, for progress and the summary. */
+struct role_counts {
+    uint64_t records;      /* lines read */
+    uint64_t rows;         /* accepted into batches */
+    uint64_t skipped;      /* seen before, or before train.start */
+    uint64_t dead_letters; /* records refused */
+    uint64_t labels;       /* records emitted */
+    uint64_t examples;     /* rows trained */
+    uint64_t bytes_read;
+};
+
+struct pipeline {
+    enum role role;
+    const struct settings *settings;
+    const struct event_shape *events; /* what is read from an event */
+    struct loop *loop;
+    struct batch_pool *pool; /* the role's throttle; made by its source */
+
+    /* Where the source starts, as later stages found it when they opened. */
+    struct log_position start;
+    struct log_position emitted; /* behind the last label in the log */
+    struct watermarks seen;
+    uint32_t pass;
+    struct store *store; /* of the train role's checkpoints; train's */
+    bool accepts_reset;  /* run --accept-reset: a lost position restarts */
+    bool migrates;       /* run --migrate: another shape keeps what matches */
+
+    bool is_growing; /* somebody in this process still writes the input */
+    atomic_bool is_interrupted; /* the open batch is left for the replay; read
+                                   by the trainer when it finishes */
+    struct role_counts counts;
+    struct error error; /* the first failure, or OK */
+
+    /*
+     * How many batches the emit stage wrote, counted by the loop and read by
+     * the teacher's thread: a teacher that learns in line commits its state
+     * only after the labels that it made on the way there.
+     */
+    atomic_ullong written;
+    atomic_bool writes_failed; /* written will rise no more */
+
+    /* Called when the role's last stage stopped. */
+    void (*on_end)(void *ctx);
+    /* Called when the role's sink wrote something. May be NULL. */
+    void (*on_output)(void *ctx);
+    void *ctx;
+
+    struct stage *stages[4];
+    size_t stage_count;
+    bool is_stopping;
+};
+
+/* pipeline_open opens all stages of p->role; the caller filled the members
+ * above `stages` and keeps *p where it is. On failure nothing is open. */
+must_check enum status pipeline_open(struct pipeline *p, struct error *err);
+
+/* pipeline_start lets the source begin. */
+void pipeline_start(struct pipeline *p);
+
+/* pipeline_wake tells the source that its input may have grown, that it no
+ * longer grows, or that a batch came home. */
+void pipeline_wake(struct pipeline *p);
+
+/* pipeline_stop stops the stages in order; on_end follows. May be called
+ * again. */
+void pipeline_stop(struct pipeline *p);
+
+/* pipeline_free frees the stages; after on_end, or when never started. */
+void pipeline_free(struct pipeline *p);
+
+#endif

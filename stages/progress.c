@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Progress as JSON.
+ */
+#include "stages/progress.h"
+
+#include "daemon/base/json.h"
+#include "daemon/base/json_writer.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define TEXT_BYTES_MAX    ((size_t)256 << 10)
+#define LINEAGE_BYTES_MAX 4096
+
+void
+progress_add(struct progress *p, const struct batch *b)
+{
+    const struct columns *c = b->columns;
+
+    for (size_t i = 0; i < c->row_count; i++) {
+        int64_t ms = c->time_ms[i];
+
+        if (ms == 0)
+            continue;
+        if (p->first_ms == 0 || ms < p->first_ms)
+            p->first_ms = ms;
+        if (ms > p->last_ms)
+            p->last_ms = ms;
+    }
+    p->examples += c->row_count;
+    p->batches += c->row_count > 0;
+    p->pass = b->pass;
+    p->position = b->after;
+    p->seen = b->seen;
+}
+
+static void
+put_sources(struct json_writer *w, const struct watermarks *seen)
+{
+    json_put_key(w, "sources");
+    json_open_array(w);
+    for (size_t i = 0; i < seen->count; i++) {
+        json_open_array(w);
+        json_put_int(w, seen->next[i].partition);
+        json_put_uint(w, seen->next[i].generation);
+        json_put_int(w, seen->next[i].offset);
+        json_close_array(w);
+    }
+    json_close_array(w);
+}
+
+static void
+put_progress(struct json_writer *w, const struct progress *p)
+{
+    json_open_object(w);
+    json_put_key(w, "examples");
+    json_put_uint(w, p->examples);
+    json_put_key(w, "batches");
+    json_put_uint(w, p->batches);
+    json_put_key(w, "skipped_steps");
+    json_put_uint(w, p->skipped_steps);
+    json_put_key(w, "discarded");
+    json_put_uint(w, p->discarded);
+    json_put_key(w, "pass");
+    json_put_uint(w, p->pass);
+    json_put_key(w, "generation");
+    json_put_uint(w, p->generation);
+    json_put_key(w, "is_end");
+    json_put_bool(w, p->is_end);
+    json_put_key(w, "first_ms");
+    json_put_int(w, p->first_ms);
+    json_put_key(w, "last_ms");
+    json_put_int(w, p->last_ms);
+    json_put_key(w, "partition");
+    json_put_uint(w, p->position.partition);
+    json_put_key(w, "offset");
+    json_put_uint(w, p->position.offset);
+    put_sources(w, &p->seen);
+    json_close_object(w);
+}
+
+enum status
+progress_encode(const struct progress *p, const struct curve *curve,
+                struct bytes *out, struct error *err)
+{
+    struct json_writer w;
+    enum status st = bytes_reserve(out, TEXT_BYTES_MAX, err);
+
+    if (st != STATUS_OK)
+        return st;
+    json_writer_init(&w, out->data + out->used, out->capacity - out->used, 0);
+    put_progress(&w, p);
+    assert(!w.is_full); /* SOURCES_MAX entries of bounded size fit */
+    out->used += w.len;
+    st = bytes_append(out, "\n", 1, err);
+    if (st == STATUS_OK && curve != NULL)
+        st = curve_encode(curve, out, err);
+    return st;
+}
+
+static bool
+read_count(const struct cJSON *root, const char *key, int64_t max, int64_t *out)
+{
+    return json_integer(json_member(root, key), out) && *out >= 0 &&
+           *out <= max;
+}
+
+static bool
+read_sources(const struct cJSON *root, struct watermarks *seen)
+{
+    const struct cJSON *list = json_member(root, "sources");
+
+    seen->count = 0;
+    if (!json_is_array(list) || json_count(list) > SOURCES_MAX)
+        return false;
+    for (const struct cJSON *s = json_first(list); s != NULL;
+         s = json_next(s)) {
+        struct row_source *next = &seen->next[seen->count];
+        const struct cJSON *item = json_first(s);
+        int64_t values[3];
+
+        for (size_t i = 0; i < 3; i++) {
+            if (item == NULL || !json_integer(item, &values[i]) ||
+                values[i] < 0)
+                return false;
+            item = json_next(item);
+        }
+        if (values[0] > INT32_MAX || values[1] > UINT32_MAX)
+            return false;
+        next->partition = (int32_t)values[0];
+        next->generation = (uint32_t)values[1];
+        next->offset = values[2];
+        seen->count++;
+    }
+    return true;
+}
+
+static bool
+read_progress(const struct cJSON *root, struct progress *p)
+{
+    int64_t max = INT64_C(9007199254740991);
+    int64_t v[7];
+
+    if (!read_count(root, "examples", max, &v[0]) ||
+        !read_count(root, "batches", max, &v[1]) ||
+        !read_count(root, "skipped_steps", max, &v[2]) ||
+        !read_count(root, "discarded", max, &v[3]) ||
+        !read_count(root, "pass", UINT32_MAX, &v[4]) ||
+        !read_count(root, "generation", UINT32_MAX, &v[5]) ||
+        !read_count(root, "partition", UINT32_MAX, &v[6]) ||
+        !json_boolean(json_member(root, "is_end"), &p->is_end) ||
+        !json_integer(json_member(root, "first_ms"), &p->first_ms) ||
+        !json_integer(json_member(root, "last_ms"), &p->last_ms))
+        return false;
+    p->examples = (uint64_t)v[0];
+    p->batches = (uint64_t)v[1];
+    p->skipped_steps = (uint64_t)v[2];
+    p->discarded = (uint64_t)v[3];
+    p->pass = (uint32_t)v[4];
+    p->generation = (uint32_t)v[5];
+    p->position.partition = (uint32_t)v[6];
+    if (!read_count(root, "offset", max, &v[0]))
+        return false;
+    p->position.offset = (uint64_t)v[0];
+    return read_sources(root, &p->seen);
+}
+
+enum status
+progress_decode(struct progress *p, struct curve **curve, const void *data,
+                size_t len, struct error *err)
+{
+    const struct json_limits limits = {TEXT_BYTES_MAX, 8};
+    const char *text = data;
+    const char *feed = len > 0 ? memchr(text, '\n', len) : NULL;
+    struct cJSON *root = NULL;
+    enum status st;
+    bool is_good;
+
+    *curve = NULL;
+    if (feed == NULL)
+        return error_set(err, STATUS_BADDATA, "progress: no line of JSON");
+    st = json_parse(&root, text, (size_t)(feed - text), &limits, NULL, err);
+    if (st != STATUS_OK)
+        return error_set(err, STATUS_BADDATA, "progress: not JSON");
+    is_good = read_progress(root, p);
+    json_free(&root);
+    if (!is_good)
+        return error_set(err, STATUS_BADDATA,
+                         "progress: a member is missing or out of range");
+    if (feed + 1 == text + len)
+        return STATUS_OK;
+    return curve_decode(curve, feed + 1, len - (size_t)(feed + 1 - text), err);
+}
+
+static void
+put_time(struct json_writer *w, const char *key, int64_t ms)
+{
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm utc;
+    char text[32];
+
+    json_put_key(w, key);
+    if (ms == 0) {
+        json_put_null(w);
+        return;
+    }
+    (void)gmtime_r(&seconds, &utc);
+    (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+    json_put_string(w, text);
+}
+
+enum status
+progress_lineage(const struct progress *p, const char *log, double seconds,
+                 char **data, char **training, struct error *err)
+{
+    struct json_writer w;
+
+    *data = calloc(1, LINEAGE_BYTES_MAX + 6 * strlen(log));
+    *training = calloc(1, LINEAGE_BYTES_MAX);
+    if (*data == NULL || *training == NULL) {
+        free(*data);
+        free(*training);
+        return error_set(err, STATUS_NOMEM, "no memory for a manifest");
+    }
+    json_writer_init(&w, *data, LINEAGE_BYTES_MAX + 6 * strlen(log) - 1, 0);
+    json_open_object(&w);
+    json_put_key(&w, "log");
+    json_put_string(&w, log);
+    json_put_key(&w, "partition");
+    json_put_uint(&w, p->position.partition);
+    json_put_key(&w, "end_offset");
+    json_put_uint(&w, p->position.offset);
+    put_time(&w, "from", p->first_ms);
+    put_time(&w, "to", p->last_ms);
+    json_close_object(&w);
+    json_writer_init(&w, *training, LINEAGE_BYTES_MAX - 1, 0);
+    json_open_object(&w);
+    json_put_key(&w, "examples");
+    json_put_uint(&w, p->examples);
+    json_put_key(&w, "steps");
+    json_put_uint(&w, p->batches);
+    json_put_key(&w, "passes");
+    json_put_uint(&w, (uint64_t)p->pass + 1);
+    json_put_key(&w, "skipped_steps");
+    json_put_uint(&w, p->skipped_steps);
+    json_put_key(&w, "is_end");
+    json_put_bool(&w, p->is_end);
+    json_put_key(&w, "seconds");
+    json_put_double(&w, seconds);
+    json_close_object(&w);
+    return STATUS_OK;
+}

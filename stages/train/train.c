@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Batches to the trainer's thread and home again; versions to publish.
+ */
+#include "stages/train/train.h"
+
+#include "stages/settings.h"
+#include "stages/train/trainer.h"
+
+#include "daemon/base/object.h"
+#include "daemon/io/worker.h"
+
+#include <stdlib.h>
+
+#define TRAIN_MAGIC  0x54524149u
+#define VERSIONS_MAX 64
+
+struct train {
+    struct stage stage;
+    unsigned magic;
+    struct trainer *trainer;
+    struct worker *worker;
+    uint64_t due[VERSIONS_MAX]; /* not taken by the next stage yet */
+    size_t due_count;
+    uint64_t last_due;         /* the thread's, read after it stopped */
+    struct error finish_error; /* likewise */
+    bool is_stopping;
+    bool has_worker_stopped;
+};
+
+static void
+add_due(struct train *t, uint64_t number)
+{
+    if (number == 0 || t->stage.pipeline->settings->publish_path[0] == '\0')
+        return;
+    if (t->due_count == VERSIONS_MAX) /* the newest ones matter */
+        t->due_count--;
+    t->due[t->due_count++] = number;
+}
+
+/* Hands versions on, oldest first; false: the next stage is full. */
+static bool
+push_due(struct train *t)
+{
+    while (t->due_count > 0) {
+        struct version *v = calloc(1, sizeof(*v));
+        void *parcel = v;
+        struct error err;
+
+        if (v == NULL) {
+            (void)error_set(&err, STATUS_NOMEM, "no memory for a version");
+            t->due_count = 0;
+            stage_failed(&t->stage, &err);
+            return true;
+        }
+        v->number = t->due[0];
+        if (stage_push(&t->stage, &parcel) != STATUS_OK) {
+            free(v);
+            return false;
+        }
+        t->due_count--;
+        for (size_t i = 0; i < t->due_count; i++)
+            t->due[i] = t->due[i + 1];
+    }
+    return true;
+}
+
+static void
+go_on(struct train *t)
+{
+    bool is_empty = push_due(t);
+
+    if (is_empty && t->has_worker_stopped && !t->stage.is_stopped)
+        stage_stopped(&t->stage);
+}
+
+/* ---- the trainer's thread ---- */
+
+static void
+on_batch(void *ctx, void *item)
+{
+    struct train *t = ctx;
+
+    trainer_batch(t->trainer, item);
+}
+
+static bool
+on_idle(void *ctx)
+{
+    struct train *t = ctx;
+
+    return trainer_idle(t->trainer);
+}
+
+static void
+on_finish(void *ctx)
+{
+    struct train *t = ctx;
+
+    trainer_finish(t->trainer, !atomic_load(&t->stage.pipeline->is_interrupted),
+                   &t->last_due, &t->finish_error);
+}
+
+/* ---- the loop ---- */
+
+static void
+on_trained(void *ctx, void *item)
+{
+    struct train *t = ctx;
+    struct batch *b = item;
+    struct error err = b->error;
+
+    t->stage.pipeline->counts.examples += b->columns->row_count;
+    add_due(t, b->due_version);
+    batch_release(&b);
+    if (err.status != STATUS_OK)
+        stage_failed(&t->stage, &err);
+    else if (!t->is_stopping)
+        stage_has_room(&t->stage);
+    go_on(t);
+}
+
+static void
+on_worker_stopped(void *ctx)
+{
+    struct train *t = ctx;
+
+    t->has_worker_stopped = true;
+    if (t->finish_error.status != STATUS_OK)
+        stage_failed(&t->stage, &t->finish_error);
+    add_due(t, t->last_due);
+    go_on(t);
+}
+
+static enum status
+offer_train(struct stage *s, void **parcel)
+{
+    struct train *t = (struct train *)s;
+
+    OBJ_CHECK(t, TRAIN_MAGIC);
+    return worker_offer(t->worker, parcel);
+}
+
+static void
+resume_train(struct stage *s)
+{
+    struct train *t = (struct train *)s;
+
+    OBJ_CHECK(t, TRAIN_MAGIC);
+    go_on(t);
+}
+
+static void
+stop_train(struct stage *s)
+{
+    struct train *t = (struct train *)s;
+
+    OBJ_CHECK(t, TRAIN_MAGIC);
+    if (t->is_stopping)
+        return;
+    t->is_stopping = true;
+    worker_stop(t->worker);
+}
+
+static void
+free_train(struct stage **self)
+{
+    struct train *t = (struct train *)*self;
+
+    OBJ_CHECK(t, TRAIN_MAGIC);
+    *self = NULL;
+    worker_free(&t->worker);
+    trainer_free(&t->trainer);
+    t->magic = 0;
+    free(t);
+}
+
+static enum status
+open_train(struct stage **out, struct pipeline *p, struct error *err)
+{
+    struct train *t = calloc(1, sizeof(*t));
+    struct worker_spec worker = {
+        .name = "trainer",
+        .slots = p->settings->pipeline_batches,
+        .ctx = t,
+        .work = on_batch,
+        .done = on_trained,
+        .idle = on_idle,
+        .finish = on_finish,
+        .stopped = on_worker_stopped,
+    };
+    struct stage *s;
+    uint64_t due = 0;
+    enum status st;
+
+    if (t == NULL)
+        return error_set(err, STATUS_NOMEM, "no memory for a stage");
+    s = &t->stage;
+    t->magic = TRAIN_MAGIC;
+    t->stage.pipeline = p;
+    st = trainer_open(&t->trainer, p, &due, err);
+    if (st == STATUS_OK)
+        st = worker_new(&t->worker, p->loop, &worker, err);
+    if (st != STATUS_OK) {
+        free_train(&s);
+        return st;
+    }
+    add_due(t, due);
+    *out = s;
+    return STATUS_OK;
+}
+
+const struct stage_ops train_stage = {
+    .name = "train",
+    .takes = PARCEL_BATCH,
+    .gives = PARCEL_VERSION,
+    .open = open_train,
+    .start = resume_train,
+    .offer = offer_train,
+    .resume = resume_train,
+    .stop = stop_train,
+    .free = free_train,
+};

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the trainer does with a batch. Student and baseline have the same
+ * shape, seed and data; only the objective differs.
+ */
+#include "stages/train/trainer.h"
+
+#include "stages/dead_letters.h"
+#include "stages/keeper.h"
+#include "stages/model/curve.h"
+#include "stages/progress.h"
+#include "stages/settings.h"
+#include "stages/shape.h"
+
+#include "daemon/base/clock.h"
+#include "daemon/base/json_writer.h"
+#include "daemon/base/logging.h"
+#include "daemon/base/object.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRAINER_MAGIC 0x54524e52u
+#define MODELS_MAX    2
+#define METRICS_BYTES 8192
+
+enum which {
+    STUDENT,
+    BASELINE,
+};
+
+static const char *const prefixes[MODELS_MAX] = {"", "baseline/"};
+
+struct trainer {
+    unsigned magic;
+    const struct settings *settings;
+    struct spec_owned shape;
+    struct keeper *keeper;
+    struct dead_letters *dead_letters;
+    struct model *models[MODELS_MAX];
+    size_t model_count;
+    struct objective objectives[MODELS_MAX][TASKS_MAX];
+    float *logits[MODELS_MAX]; /* (B, logits) */
+    struct curve *curve;
+    struct progress progress;
+    uint64_t saved_examples; /* of the newest checkpoint begun */
+    uint64_t last_publish;   /* examples when a version was last due */
+    uint64_t rollback_at;    /* examples when the model last went back; 0 */
+    unsigned skips;          /* steps in a row that were skipped */
+    uint64_t pending_due;    /* version to publish, not told yet; 0: none */
+    uint64_t started_ns;
+    char teacher_version[LABEL_VERSION_MAX + 1];
+    char config_sha256[DIGEST_HEX_SIZE];
+};
+
+/* ---- opening ---- */
+
+static void
+fill_curve_spec(struct curve_spec *out, const struct settings *s)
+{
+    *out = (struct curve_spec){
+        .task_count = s->task_count,
+        .has_teacher = s->train_input == TRAIN_INPUT_LABELS ||
+                       s->teacher_kind == TEACHER_KIND_FIELD,
+        .has_baseline = s->baseline,
+        .window = s->metrics_window,
+        .point_every = s->metrics_point_every,
+        .judge_from_ms = s->metrics_from,
+    };
+    for (size_t i = 0; i < s->task_count; i++) {
+        struct curve_task *t = &out->tasks[i];
+
+        (void)snprintf(t->name, sizeof(t->name), "%s", s->tasks[i].name);
+        t->kind = s->tasks[i].kind;
+        t->width = t->kind == TASK_CLASS ? s->tasks[i].classes : 1;
+        t->column = i;
+    }
+}
+
+/* The restored curve goes on where it counts what the settings want. */
+static enum status
+open_curve(struct trainer *t, struct curve *restored, struct error *err)
+{
+    struct curve_spec *wanted = calloc(1, sizeof(*wanted));
+    enum status st = STATUS_OK;
+
+    if (wanted == NULL) {
+        curve_free(&restored);
+        return error_set(err, STATUS_NOMEM, "no memory for a curve");
+    }
+    fill_curve_spec(wanted, t->settings);
+    if (restored != NULL && curve_fits(curve_spec(restored), wanted)) {
+        t->curve = restored;
+    } else {
+        if (restored != NULL)
+            log_warn("metrics_restarted",
+                     "text=\"metrics settings changed since the checkpoint\"");
+        curve_free(&restored);
+        st = curve_new(&t->curve, wanted, err);
+    }
+    free(wanted);
+    return st;
+}
+
+static enum status
+open_models(struct trainer *t, struct pipeline *p, uint64_t *version,
+            struct error *err)
+{
+    const struct settings *s = t->settings;
+    struct curve *curve = NULL;
+    bool reads_labels = s->train_input == TRAIN_INPUT_LABELS;
+    struct keeper_spec keeper = {
+        .dir = s->checkpoint_path,
+        .keep = s->checkpoint_keep,
+        .every = s->checkpoint_every,
+        .model_name = s->name,
+        .log_path = reads_labels ? s->labels_path : s->events_path,
+        .sync_path = reads_labels ? s->labels_path : NULL,
+        .teacher_name =
+            s->teacher_kind == TEACHER_KIND_NONE ? NULL : s->teacher_name,
+        .events = event_shape_spec(p->events),
+        .spec = &t->shape.spec,
+        .config_sha256 = t->config_sha256,
+    };
+    struct keeper_restore restore = {
+        .prefixes = prefixes,
+        .count = t->model_count,
+        .init_from = s->student.init_from,
+        .migrates = p->migrates,
+        .models = t->models,
+        .progress = &t->progress,
+        .curve = &curve,
+        .version = version,
+    };
+    enum status st = keeper_open(&t->keeper, &keeper, err);
+
+    if (st == STATUS_OK)
+        st = keeper_restore(t->keeper, &restore, err);
+    if (st != STATUS_OK) {
+        curve_free(&curve);
+        return st;
+    }
+    return open_curve(t, curve, err);
+}
+
+static enum status
+open_parts(struct trainer *t, struct pipeline *p, uint64_t *version,
+           struct error *err)
+{
+    const struct settings *s = t->settings;
+    enum status st = settings_digest(s, t->config_sha256, err);
+
+    if (st == STATUS_OK)
+        st = model_shape_new(&t->shape, s, MODEL_STUDENT, s->train_batch,
+                             s->train_threads, err);
+    if (st == STATUS_OK)
+        st = open_models(t, p, version, err);
+    if (st == STATUS_OK)
+        st = dead_letters_open(&t->dead_letters, s->dead_letters_path,
+                               "labels.ndjson", err);
+    for (size_t i = 0; i < t->model_count && st == STATUS_OK; i++) {
+        objectives_fill(t->objectives[i], s, i == STUDENT);
+        t->logits[i] = calloc(s->train_batch * model_logit_count(t->models[i]),
+                              sizeof(float));
+        if (t->logits[i] == NULL)
+            st = error_set(err, STATUS_NOMEM, "no memory for logits");
+    }
+    return st;
+}
+
+enum status
+trainer_open(struct trainer **out, struct pipeline *p, uint64_t *due,
+             struct error *err)
+{
+    struct trainer *t = calloc(1, sizeof(*t));
+    uint64_t version = 0;
+    enum status st;
+
+    if (t == NULL)
+        return error_set(err, STATUS_NOMEM, "no memory for the trainer");
+    t->magic = TRAINER_MAGIC;
+    t->settings = p->settings;
+    t->model_count = p->settings->baseline ? 2 : 1;
+    t->started_ns = clock_now_ns();
+    st = open_parts(t, p, &version, err);
+    if (st != STATUS_OK) {
+        trainer_free(&t);
+        return st;
+    }
+    p->start = t->progress.position;
+    p->seen = t->progress.seen;
+    p->pass = t->progress.pass;
+    p->store = keeper_store(t->keeper);
+    t->saved_examples = t->progress.examples;
+    /* Publishing may have been cut off after the checkpoint was durable; to
+     * publish what is there already changes nothing. */
+    *due = t->progress.is_end || p->settings->publish_every > 0 ? version : 0;
+    t->last_publish = t->progress.examples;
+    *out = t;
+    return STATUS_OK;
+}
+
+void
+trainer_free(struct trainer **self)
+{
+    struct trainer *t;
+
+    if (*self == NULL)
+        return;
+    OBJ_TAKE(t, self, TRAINER_MAGIC);
+    keeper_close(&t->keeper);
+    dead_letters_close(&t->dead_letters);
+    for (size_t i = 0; i < MODELS_MAX; i++) {
+        model_free(&t->models[i]);
+        free(t->logits[i]);
+    }
+    curve_free(&t->curve);
+    spec_fini(&t->shape);
+    t->magic = 0;
+    free(t);
+}
+
+/* ---- checkpoints ---- */
+
+/* The manifest's "metrics": what a person looks at first. */
+static void
+write_metrics(const struct trainer *t, char text[METRICS_BYTES])
+{
+    static const char *const names[CURVE_MODELS] = {"teacher", "student",
+                                                    "baseline"};
+    struct json_writer w;
+
+    json_writer_init(&w, text, METRICS_BYTES - 1, 0);
+    json_open_object(&w);
+    for (size_t i = 0; i < t->settings->task_count; i++) {
+        struct curve_summary summary;
+
+        curve_summarise(t->curve, i, &summary);
+        json_put_key(&w, t->settings->tasks[i].name);
+        json_open_object(&w);
+        json_put_key(&w, "examples");
+        json_put_uint(&w, summary.judged);
+        for (size_t m = 0; m < CURVE_MODELS; m++) {
+            json_put_key(&w, names[m]);
+            json_open_object(&w);
+            json_put_key(&w, "score");
+            json_put_double(&w, summary.models[m].score);
+            json_put_key(&w, "loss");
+            json_put_double(&w, summary.models[m].loss);
+            json_close_object(&w);
+        }
+        json_close_object(&w);
+    }
+    json_close_object(&w);
+    text[w.is_full ? 0 : w.len] = '\0';
+}
+
+static enum status
+begin_checkpoint(struct trainer *t, struct error *err)
+{
+    char metrics[METRICS_BYTES];
+    struct keeper_content content = {
+        .models = t->models,
+        .prefixes = prefixes,
+        .count = t->model_count,
+        .progress = &t->progress,
+        .curve = t->curve,
+        .teacher_version = t->teacher_version,
+        .seconds = clock_seconds_since(t->started_ns),
+        .metrics = metrics,
+    };
+
+    write_metrics(t, metrics);
+    if (metrics[0] == '\0')
+        content.metrics = NULL;
+    t->saved_examples = t->progress.examples;
+    return keeper_begin(t->keeper, &content, err);
+}
+
+/* Whether a version that became durable is to be published. */
+static void
+note_durable(struct trainer *t, uint64_t durable)
+{
+    uint64_t every = t->settings->publish_every;
+
+    if (durable == 0 || every == 0 ||
+        t->saved_examples / every == t->last_publish / every)
+        return;
+    t->last_publish = t->saved_examples;
+    t->pending_due = durable;
+}
+
+static uint64_t
+take_due(struct trainer *t)
+{
+    uint64_t due = t->pending_due;
+
+    t->pending_due = 0;
+    return due;
+}
+
+/* ---- learning ---- */
+
+/*
+ * Too many steps in a row were not finite: the parameters go back to the last
+ * checkpoint, the position does not, and what lies between is marked as
+ * discarded in a checkpoint that is written at once.
+ */
+static enum status
+go_back(struct trainer *t, struct error *err)
+{
+    struct model *models[MODELS_MAX] = {NULL, NULL};
+    struct progress old;
+    struct curve *curve = NULL;
+    uint64_t version = 0;
+    uint64_t durable = 0;
+    struct keeper_restore restore = {
+        .prefixes = prefixes,
+        .count = t->model_count,
+        .init_from = t->settings->student.init_from,
+        .models = models,
+        .progress = &old,
+        .curve = &curve,
+        .version = &version,
+    };
+    enum status st;
+
+    if (t->rollback_at != 0 &&
+        t->progress.examples - t->rollback_at < t->settings->train_rollback_gap)
+        return error_set(
+            err, STATUS_BADDATA,
+            "loss or gradient not finite again %llu examples "
+            "after going back to a checkpoint: the learning rate "
+            "is too high, or the data is not what it was",
+            (unsigned long long)(t->progress.examples - t->rollback_at));
+    st = keeper_finish(t->keeper, &durable, err);
+    if (st == STATUS_OK)
+        st = keeper_restore(t->keeper, &restore, err);
+    curve_free(&curve);
+    for (size_t i = 0; i < t->model_count; i++) {
+        struct model **unused = st == STATUS_OK ? &t->models[i] : &models[i];
+
+        model_free(unused);
+        if (st == STATUS_OK)
+            t->models[i] = models[i];
+    }
+    if (st != STATUS_OK)
+        return st;
+    t->progress.discarded += t->progress.examples - old.examples;
+    t->rollback_at = t->progress.examples;
+    t->skips = 0;
+    log_error("model_went_back",
+              "version=%llu discarded=%llu text=\"loss not finite\"",
+              (unsigned long long)version,
+              (unsigned long long)(t->progress.examples - old.examples));
+    return begin_checkpoint(t, err);
+}
+
+static void
+learn(struct trainer *t, const struct columns *c)
+{
+    struct task_loss losses[TASKS_MAX];
+    struct step step;
+    bool was_skipped = false;
+
+    for (size_t i = 0; i < t->model_count; i++) {
+        model_step(t->models[i], c, t->objectives[i], t->logits[i],
+                   i == STUDENT ? losses : NULL, &step);
+        was_skipped = was_skipped || step.is_skipped;
+        if (i == STUDENT && log_enabled(LOG_LEVEL_DEBUG))
+            log_debug("train_step",
+                      "step=%llu examples=%zu loss=%.9g hard=%.9g soft=%.9g "
+                      "gradient_norm=%.6g",
+                      (unsigned long long)t->progress.batches + 1, c->row_count,
+                      step.loss,
+                      losses[0].hard_rows > 0
+                          ? losses[0].hard / (double)losses[0].hard_rows
+                          : 0.0,
+                      losses[0].soft_rows > 0
+                          ? losses[0].soft / (double)losses[0].soft_rows
+                          : 0.0,
+                      step.gradient_norm);
+    }
+    t->skips = was_skipped ? t->skips + 1 : 0;
+    t->progress.skipped_steps += was_skipped;
+}
+
+void
+trainer_batch(struct trainer *t, struct batch *b)
+{
+    struct error *err = &b->error;
+    uint64_t durable = 0;
+    enum status st;
+
+    OBJ_CHECK(t, TRAINER_MAGIC);
+    st = dead_letters_write(t->dead_letters, &b->dead_letters, err);
+    if (st != STATUS_OK || !b->has_position)
+        return;
+    if (b->columns->row_count > 0) {
+        learn(t, b->columns);
+        if (b->pass == 0) /* later passes know the answers */
+            curve_add(t->curve, b->columns, t->logits[STUDENT],
+                      t->model_count > 1 ? t->logits[BASELINE] : NULL);
+        (void)snprintf(t->teacher_version, sizeof(t->teacher_version), "%s",
+                       b->teacher_version);
+    }
+    progress_add(&t->progress, b);
+    if (t->settings->train_skips_max > 0 &&
+        t->skips >= t->settings->train_skips_max)
+        st = go_back(t, err);
+    else if (keeper_is_due(t->keeper, t->progress.examples))
+        st = begin_checkpoint(t, err);
+    (void)keeper_step(t->keeper, &durable);
+    note_durable(t, durable);
+    b->due_version = take_due(t);
+    if (st == STATUS_OK)
+        error_clear(err);
+}
+
+bool
+trainer_idle(struct trainer *t)
+{
+    uint64_t durable = 0;
+    bool has_more;
+
+    OBJ_CHECK(t, TRAINER_MAGIC);
+    has_more = keeper_step(t->keeper, &durable);
+    note_durable(t, durable);
+    return has_more;
+}
+
+void
+trainer_finish(struct trainer *t, bool is_end, uint64_t *due, struct error *err)
+{
+    uint64_t durable = 0;
+    bool was_end = t->progress.is_end;
+    enum status st;
+
+    OBJ_CHECK(t, TRAINER_MAGIC);
+    st = keeper_finish(t->keeper, &durable, err);
+    note_durable(t, durable);
+    t->progress.is_end = is_end;
+    if (st != STATUS_OK || t->progress.examples != t->saved_examples ||
+        (is_end && !was_end)) {
+        st = begin_checkpoint(t, err);
+        if (st == STATUS_OK)
+            st = keeper_finish(t->keeper, &durable, err);
+        note_durable(t, durable);
+        if (st == STATUS_OK && is_end)
+            t->pending_due = durable;
+    }
+    *due = take_due(t);
+    if (st == STATUS_OK)
+        error_clear(err);
+}
