@@ -8,6 +8,7 @@
 #define WIDTH_MAX   65536
 #define BATCH_MAX   (1U << 20)
 #define THREADS_MAX 64
+#define IDS_MAX     (1 << 24)
 
 static enum status
 check_name(const char *what, const char *name, struct error *err)
@@ -44,11 +45,15 @@ check_feature(const struct model_spec *spec, size_t i, struct error *err)
         return error_set(err, STATUS_CONFIG,
                          "model: feature %s is %zu wide, expected 1 to %d",
                          f->name, f->width, WIDTH_MAX);
-    if (f->kind == FEATURE_BAG && (f->ids_max < 1 || f->ids_max > 1024))
+    if (f->kind == FEATURE_BAG && (f->ids_max < 1 || f->ids_max > WIDTH_MAX))
         return error_set(err, STATUS_CONFIG,
-                         "model: bag %s holds up to %zu ids, expected 1 to "
-                         "1024",
-                         f->name, f->ids_max);
+                         "model: bag %s holds up to %zu ids, expected 1 to %d",
+                         f->name, f->ids_max, WIDTH_MAX);
+    if (f->kind == FEATURE_BAG && f->ids_max * spec->batch_max > IDS_MAX)
+        return error_set(err, STATUS_CONFIG,
+                         "model: bag %s with %zu ids in each of %zu rows, "
+                         "expected at most %d ids a batch",
+                         f->name, f->ids_max, spec->batch_max, IDS_MAX);
     if (is_table(f) && (f->rows_max < 1 || f->rows_max >= UINT32_MAX))
         return error_set(err, STATUS_CONFIG,
                          "model: feature %s has %llu rows at most, expected "
