@@ -134,8 +134,8 @@ check_label(struct decoder *d, struct columns *c, const char *event, size_t len)
 
     assert(label_write(&label, buf, capacity, &used, &err) == STATUS_OK);
     assert(memchr(buf, '\n', used) == buf + used - 1);
-    assert(label_source_offset(buf, used, NULL, &partition, &offset,
-                               &generation, &err) == STATUS_OK);
+    assert(record_source(buf, used, NULL, &partition, &offset, &generation,
+                         &err) == STATUS_OK);
     assert(decoder_decode(d, buf, used, c, 1, &meta, &err) == STATUS_OK);
     assert(meta.is_label && meta.offset == 2 && offset == 2);
     check_row(c, 1);

@@ -191,9 +191,9 @@ test_label_source_is_read_from_the_front(void)
     label.source = (struct label_source){"a.log", INT32_MAX,
                                          INT64_C(9007199254740991), UINT32_MAX};
     CHECK_INT(label_write(&label, buf, sizeof(buf), &len, &err), STATUS_OK);
-    CHECK_INT(label_source_offset(buf, len, topic, &partition, &offset,
-                                  &generation, &err),
-              STATUS_OK);
+    CHECK_INT(
+        record_source(buf, len, topic, &partition, &offset, &generation, &err),
+        STATUS_OK);
     CHECK_STR(topic, "a.log");
     CHECK_INT(partition, INT32_MAX);
     CHECK_INT(offset, INT64_C(9007199254740991));
@@ -227,8 +227,8 @@ test_label_source_refuses_everything_else(void)
         char *copy = malloc(len + 1);
 
         memcpy(copy, bad[i], len);
-        CHECK_INT(label_source_offset(copy, len, NULL, &partition, &offset,
-                                      &generation, &err),
+        CHECK_INT(record_source(copy, len, NULL, &partition, &offset,
+                                &generation, &err),
                   STATUS_MALFORMED);
         free(copy);
     }
