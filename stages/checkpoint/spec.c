@@ -126,7 +126,7 @@ put_feature_shape(struct json_writer *w, const struct model_feature *f)
 {
     put_word(w, "name", f->name);
     put_word(w, "kind", spec_feature_kinds[f->kind]);
-    put_count(w, "width", f->width);
+    put_count(w, "width", f->kind == FEATURE_NUMBER ? 1 : f->width);
     put_flag(w, "standardise", f->standardise);
     put_flag(w, "has_indicator", f->has_indicator);
 }
@@ -361,14 +361,15 @@ compare_features(struct difference *d, const struct model_spec *a,
         }
         say_word(d, "kind", f->name, spec_feature_kinds[f->kind],
                  spec_feature_kinds[g->kind]);
-        say_number(
-            d, f->kind == FEATURE_VECTOR ? "vector width" : "embedding width",
-            f->name, f->width, g->width);
+        if (f->kind != FEATURE_NUMBER)
+            say_number(d,
+                       f->kind == FEATURE_VECTOR ? "vector width"
+                                                 : "embedding width",
+                       f->name, f->width, g->width);
         say_word(d, "standardise", f->name, yes_no(f->standardise),
                  yes_no(g->standardise));
-        if (f->has_indicator != g->has_indicator)
-            say_word(d, "missing indicator", f->name, yes_no(f->has_indicator),
-                     yes_no(g->has_indicator));
+        say_word(d, "indicator of missing values", f->name,
+                 yes_no(f->has_indicator), yes_no(g->has_indicator));
     }
     for (size_t i = 0; i < b->feature_count; i++) {
         if (find_feature(a, b->features[i].name) == NULL)

@@ -152,8 +152,8 @@ get_feature(struct reader *r, const struct cJSON *o, struct model_feature *f,
     f->width = (size_t)get_count(r, o, "width", WIDTH_MAX);
     f->standardise = get_flag(r, o, "standardise");
     f->has_indicator = get_flag(r, o, "has_indicator");
-    f->ids_max = (size_t)get_count(r, o, "ids_max", COLUMN_MAX);
     f->column = (size_t)get_count(r, o, "column", COLUMN_MAX);
+    f->ids_max = (size_t)get_count(r, o, "ids_max", UINT32_MAX);
     f->rows_max = get_wide(r, o, "rows_max");
     f->admit_after = (uint32_t)get_count(r, o, "admit_after", UINT32_MAX);
     f->expire_after_s = (uint32_t)get_count(r, o, "expire_after_s", UINT32_MAX);

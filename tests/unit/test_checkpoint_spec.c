@@ -25,6 +25,7 @@ static const struct model_feature features[] = {
     {.name = "genres \"x\"",
      .kind = FEATURE_BAG,
      .column = 3,
+     .ids_max = 16,
      .width = 4,
      .rows_max = 100,
      .admit_after = 1},
@@ -32,7 +33,8 @@ static const struct model_feature features[] = {
      .kind = FEATURE_NUMBER,
      .column = 2,
      .width = 1,
-     .standardise = true},
+     .standardise = true,
+     .has_indicator = true},
 };
 static const struct model_task tasks[] = {
     {.name = "liked", .kind = TASK_BINARY, .classes = 1, .auxiliary = true},
@@ -88,6 +90,8 @@ test_spec_reads_back_bit_for_bit(void)
     CHECK_STR(back.spec.features[1].name, "genres \"x\"");
     CHECK(back.spec.features[0].rows_max == 5000000000u);
     CHECK(back.spec.features[2].standardise);
+    CHECK(back.spec.features[2].has_indicator);
+    CHECK_INT(back.spec.features[1].ids_max, 16);
     CHECK(back.spec.seed == 18446744073709551615u);
     CHECK(back.spec.tables.l2 == 1.0f / 3.0f);
     CHECK(back.spec.tables.schedule.decay_examples == 9007199254740993u);
@@ -164,6 +168,8 @@ test_shape_digest_sees_shapes_alone(void)
     memcpy(wider, features, sizeof(wider));
     wider[0].rows_max = 1;
     wider[0].admit_after = 9;
+    wider[1].ids_max = 5;
+    wider[2].width = 0;
     spec.features = wider;
     CHECK_INT(spec_shape_digest(&spec, two, &err), STATUS_OK);
     CHECK_STR(two, one);
@@ -188,6 +194,7 @@ test_differences_are_told_in_words(void)
                     "checkpoint, adagrad in the configuration");
     memcpy(changed, features, sizeof(changed));
     changed[0].width = 8;
+    changed[1].has_indicator = true;
     changed[2].name = "age";
     b.features = changed;
     b.hidden[1] = 32;
@@ -195,6 +202,7 @@ test_differences_are_told_in_words(void)
     CHECK_INT(spec_compare(&a, &b, text), SPEC_SHAPE);
     CHECK_HAS(text, "user embedding width 4 in the checkpoint, 8 in the "
                     "configuration\n");
+    CHECK_HAS(text, "indicator of missing values off in the checkpoint, on");
     CHECK_HAS(text, "feature year is only in the checkpoint\n");
     CHECK_HAS(text, "feature age is only in the configuration\n");
     CHECK_HAS(text, "task kind is only in the checkpoint\n");
