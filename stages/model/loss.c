@@ -42,6 +42,7 @@ log_sum_exp(const float *z, size_t K, double T)
     double top = (double)z[0];
     double sum = 0.0;
 
+    assert(K > 0);
     for (size_t k = 1; k < K; k++)
         top = fmax(top, (double)z[k]);
     for (size_t k = 0; k < K; k++)

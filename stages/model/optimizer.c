@@ -122,6 +122,7 @@ apply_adam(const struct optimizer *o, const struct pace *p, float scale,
     float rest1 = (float)(1.0 - (double)beta1);
     float rest2 = (float)(1.0 - (double)beta2);
 
+    assert(m != NULL && v != NULL);
     for (size_t i = 0; i < u->n; i++) {
         float d = scale * g[i] + l2 * w[i];
 

@@ -104,6 +104,7 @@ static void
 draw_axes(struct html *h, const struct frame *f, const char *x_label)
 {
     double x_step = pick_step(f->x_high - f->x_low, 5.0);
+    double x_first = fabs(ceil(f->x_low / x_step - 1e-9)) * x_step;
     int digits = count_digits(f->y_step);
     size_t lines = (size_t)((f->y_high - f->y_low) / f->y_step + 0.5);
 
@@ -120,13 +121,16 @@ draw_axes(struct html *h, const struct frame *f, const char *x_label)
                     "</text>",
                     LEFT - 8.0, at + 4.0, digits, fabs(y) < 1e-12 ? 0.0 : y);
     }
-    for (double x = fabs(ceil(f->x_low / x_step - 1e-9)) * x_step;
-         x <= f->x_high * 1.0001; x += x_step)
+    for (size_t i = 0; x_first + (double)i * x_step <= f->x_high * 1.0001;
+         i++) {
+        double x = x_first + (double)i * x_step;
+
         html_format(h,
                     "<text class=\"tick mid\" x=\"%.1f\" y=\"%.1f\">%s</text>",
                     place_x(f, x), HEIGHT - BOTTOM + 17.0,
                     x_step < 1.0 ? format_fixed(x, count_digits(x_step)).text
                                  : format_count(x).text);
+    }
     html_format(h, "<text class=\"tick mid\" x=\"%.1f\" y=\"%.1f\">",
                 (LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 6.0);
     html_text(h, x_label);

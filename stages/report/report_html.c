@@ -290,7 +290,9 @@ put_setting(struct html *h, const struct report_setting *s)
     char name[REPORT_NAME_MAX];
 
     for (size_t i = 0; i < sizeof(name); i++)
-        name[i] = s->name[i] == '_' ? ' ' : s->name[i];
+        name[i] = s->name[i];
+    for (char *c = strchr(name, '_'); c != NULL; c = strchr(c, '_'))
+        *c = ' ';
     html_raw(h, "<section>\n");
     html_element(h, "h2", "", name);
     (void)snprintf(text, sizeof(text), "%s %s events judged.", s->description,
