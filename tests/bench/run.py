@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Speed beside its floor: run.py --out build/none --json FILE [NAME...]
+
+The product (bench) and its floor take turns, one short sample each, so that
+a noisy machine disturbs both alike; the medians are compared. Prints a table
+and writes a list of {name, value, unit, floor, peer}.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+GIB = 1 << 30
+US_EXAMPLE, US_EVENT, PER_S = "us/example", "us/event", "events/s"
+
+# name, unit, samples, memory wanted, floor's kind
+BENCHES = [
+    ("decode", PER_S, 9, 0),
+    ("train.uniform.1e6", US_EXAMPLE, 21, 0),
+    ("train.uniform.1e6.t2", US_EXAMPLE, 21, 0),
+    ("train.zipf.1e6", US_EXAMPLE, 21, 0),
+    ("train.zipf.1e6.t2", US_EXAMPLE, 21, 0),
+    ("infer.1", US_EVENT, 9, 0),
+    ("infer.16", US_EVENT, 9, 0),
+    ("infer.256", US_EVENT, 9, 0),
+    ("checkpoint.pause_ms", "ms", 3, 4 * GIB),
+    ("e2e.file", PER_S, 3, 0),
+    ("train.uniform.1e8", US_EXAMPLE, 9, 18 * GIB),
+    ("train.uniform.1e8.t2", US_EXAMPLE, 9, 18 * GIB),
+]
+
+
+class Sampler:
+    """A program that prints one number for each line it reads."""
+
+    def __init__(self, *command):
+        self.program = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self.program.stdout.readline().strip() != "ready":
+            self.close()
+            raise RuntimeError(" ".join(command) + ": did not get ready")
+
+    def sample(self):
+        try:
+            self.program.stdin.write("\n")
+            self.program.stdin.flush()
+            return float(self.program.stdout.readline())
+        except (ValueError, BrokenPipeError):
+            raise RuntimeError("a benchmark ended early") from None
+
+    def close(self):
+        try:
+            self.program.stdin.close()
+        except BrokenPipeError:
+            pass
+        self.program.wait()
+
+
+def memory_free():
+    with open("/proc/meminfo", encoding="ascii") as f:
+        for line in f:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def write_events(path, count=20000):
+    """Events of about 262 bytes, the same every time."""
+    draw = random.Random(1)
+    genres = ["drama", "comedy", "action", "horror", "sci-fi", "family"]
+    with open(path, "w", encoding="ascii") as f:
+        for i in range(count):
+            event = {
+                "id": f"{i:08x}",
+                "session": f"s{draw.randrange(10 ** 9)}",
+                "time": 1700000000000 + 250 * i,
+                "user": {"id": f"u{draw.randrange(50000)}",
+                         "mean": round(draw.random(), 4),
+                         "country": draw.choice(["de", "fr", "us", "in"])},
+                "item": {"id": f"m{draw.randrange(20000)}",
+                         "genres": draw.sample(genres, draw.randint(1, 3)),
+                         "price": round(draw.uniform(1, 40), 2)},
+                "context": {"device": draw.choice(["phone", "tv", "web"]),
+                            "hour": draw.randrange(24),
+                            "referrer": "home/recommended/row-3"},
+                "clicked": draw.randrange(2),
+            }
+            f.write(json.dumps(event, separators=(",", ":")) + "\n")
+
+
+def measure(name, samples, memory, out, events):
+    """Medians of the product and of the floor."""
+    files = [events] if name == "decode" else []
+    folder = f"{out}/bench/checkpoints"
+    floor_command = [f"{out}/tests/bench/floor", name, *files]
+    bench_command = [f"{out}/tests/bench/bench", name, *files]
+    if name == "checkpoint.pause_ms":
+        bench_command.append(folder)
+    values, floors = [], []
+    if memory > GIB * 8:
+        # Both at once would not fit: one after the other, floor on both sides.
+        for command, into in ((floor_command, floors),
+                              (bench_command, values),
+                              (floor_command, floors)):
+            program = Sampler(*command)
+            into.extend(program.sample() for _ in range(samples))
+            program.close()
+    else:
+        floor, bench = Sampler(*floor_command), Sampler(*bench_command)
+        try:
+            floor.sample()
+            bench.sample()
+            for _ in range(samples):
+                floors.append(floor.sample())
+                values.append(bench.sample())
+        finally:
+            floor.close()
+            bench.close()
+    if name == "checkpoint.pause_ms":
+        shutil.rmtree(folder)
+        return max(values), max(floors)
+    return statistics.median(values), statistics.median(floors)
+
+
+def measure_end_to_end(samples, out, events):
+    """Events a second through the binary, file to file, both roles."""
+    rates = []
+    work = f"{out}/bench"
+    for _ in range(samples):
+        shutil.rmtree(f"{work}/e2e", ignore_errors=True)
+        start = time.monotonic()
+        subprocess.run(
+            [f"{out}/distilld", "run", "-c", "tests/bench/e2e.yaml"],
+            check=True, stdout=subprocess.DEVNULL,
+            env={**os.environ, "BENCH_DIR": work})
+        with open(events, "rb") as f:
+            count = sum(1 for _ in f)
+        rates.append(count / (time.monotonic() - start))
+    return statistics.median(rates)
+
+
+def show(result):
+    value, floor = result["value"], result["floor"]
+    if floor:
+        ratio = floor / value if result["unit"] == PER_S else value / floor
+        beside = f"{floor:12.4g}  {ratio:6.2f}x"
+    else:
+        beside = f"{'-':>12}  {'-':>7}"
+    print(f"{result['name']:<22}{value:12.4g} {beside}  {result['unit']}",
+          flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", default="build/none")
+    parser.add_argument("--json", default="build/bench.json")
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_args()
+    os.makedirs(f"{args.out}/bench", exist_ok=True)
+    events = f"{args.out}/bench/events.ndjson"
+    write_events(events)
+    results, failed = [], 0
+    print(f"{'name':<22}{'value':>12} {'floor':>12}  {'ratio':>7}  unit")
+    for name, unit, samples, memory in BENCHES:
+        if args.names and not any(name.startswith(n) for n in args.names):
+            continue
+        if memory_free() < memory:
+            print(f"{name:<22}SKIPPED: wants {memory // GIB} GiB of free "
+                  f"memory, {memory_free() // GIB} are there", flush=True)
+            continue
+        try:
+            if name == "e2e.file":
+                value, floor = measure_end_to_end(samples, args.out,
+                                                  events), None
+            else:
+                value, floor = measure(name, samples, memory, args.out, events)
+        except (RuntimeError, subprocess.CalledProcessError) as problem:
+            print(f"{name:<22}FAILED: {problem}", flush=True)
+            failed += 1
+            continue
+        results.append({"name": name, "value": value, "unit": unit,
+                        "floor": floor, "peer": None})
+        show(results[-1])
+    with open(args.json, "w", encoding="ascii") as f:
+        json.dump(results, f, indent=1)
+        f.write("\n")
+    print(f"written: {args.json}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
