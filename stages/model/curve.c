@@ -3,103 +3,17 @@
  * Recording quality along the stream, row by row, so that where batches begin
  * and end changes nothing.
  */
+#include "stages/model/answer.h"
 #include "stages/model/curve_priv.h"
 
 #include "daemon/base/object.h"
 
 #include <assert.h>
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const uint64_t mark_examples[CURVE_MARKS] = {10000, 30000};
-
-/* What one model said about one row. */
-struct answer {
-    struct quality_row row; /* see struct curve_cell for kinds but binary */
-    double distance;
-};
-
-static double
-clean_value(float value)
-{
-    if (isnan(value))
-        return 0.0;
-    return (double)fminf(fmaxf(value, -FLT_MAX), FLT_MAX);
-}
-
-static double
-clean_logit(float logit)
-{
-    return fmin(fmax(clean_value(logit), -88.0), 88.0);
-}
-
-/* log(sum(exp(logits))) */
-static double
-log_sum(const float *logits, size_t width)
-{
-    double top = clean_logit(logits[0]);
-    double sum = 0.0;
-
-    assert(width > 0);
-    for (size_t i = 1; i < width; i++)
-        top = fmax(top, clean_logit(logits[i]));
-    for (size_t i = 0; i < width; i++)
-        sum += exp(clean_logit(logits[i]) - top);
-    return top + log(sum);
-}
-
-static struct answer
-look_at_classes(const float *logits, size_t width, float outcome,
-                const float *teacher)
-{
-    double total = log_sum(logits, width);
-    size_t truth = (size_t)outcome;
-    size_t best = 0;
-    struct answer a = {0};
-
-    for (size_t i = 1; i < width; i++)
-        if (clean_logit(logits[i]) > clean_logit(logits[best]))
-            best = i;
-    if (truth >= width)
-        truth = width - 1;
-    a.row.outcome = best == truth ? 1.0 : 0.0;
-    a.row.loss = total - clean_logit(logits[truth]);
-    if (teacher != NULL) {
-        double teacher_total = log_sum(teacher, width);
-
-        for (size_t i = 0; i < width; i++)
-            a.distance +=
-                0.5 * fabs(exp(clean_logit(logits[i]) - total) -
-                           exp(clean_logit(teacher[i]) - teacher_total));
-    }
-    return a;
-}
-
-static struct answer
-look_at_answer(const struct curve_task *task, const float *logits,
-               float outcome, const float *teacher)
-{
-    struct answer a = {0};
-
-    if (task->kind == TASK_CLASS)
-        return look_at_classes(logits, task->width, outcome, teacher);
-    if (task->kind == TASK_BINARY) {
-        a.row = quality_look(logits[0], outcome);
-        if (teacher != NULL)
-            a.distance = fabs(a.row.probability -
-                              quality_look(teacher[0], outcome).probability);
-        return a;
-    }
-    a.row.probability = clean_value(logits[0]);
-    a.row.outcome = (double)outcome;
-    a.row.loss = a.row.probability - a.row.outcome;
-    a.row.loss *= a.row.loss;
-    if (teacher != NULL)
-        a.distance = fabs(a.row.probability - clean_value(teacher[0]));
-    return a;
-}
 
 static void
 count_in_slice(struct curve_slice *s, enum task_kind kind,
@@ -148,7 +62,8 @@ count_row(struct curve *c, size_t task, float outcome, double weight,
 
         if (answers[m] == NULL)
             continue;
-        a = look_at_answer(spec, answers[m], outcome, answers[CURVE_TEACHER]);
+        a = answer_look(spec->kind, spec->width, answers[m], outcome,
+                        answers[CURVE_TEACHER]);
         count_in_slice(&cell->slices[c->slice_now], spec->kind, &a.row, weight);
         if (is_judged)
             count_in_all(cell, spec->kind, &a, weight);
