@@ -7,6 +7,7 @@
 #include "stages/checkpoint/safetensors.h"
 
 #include "daemon/base/object.h"
+#include "daemon/base/text.h"
 #include "daemon/io/file.h"
 
 #include <cjson/cJSON.h>
@@ -50,35 +51,13 @@ print_like(3, 4) static enum status
                      "%s: not a usable safetensors file: %s", s->name, text);
 }
 
-/* The length of the UTF-8 sequence at p, at most n bytes; 0 when it is none
- * (RFC 3629: no overlong forms, no surrogates, up to U+10FFFF). */
-static size_t
-utf8_length(const unsigned char *p, size_t n)
-{
-    size_t len = p[0] < 0x80                    ? 1
-                 : p[0] >= 0xc2 && p[0] <= 0xdf ? 2
-                 : p[0] >= 0xe0 && p[0] <= 0xef ? 3
-                 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
-                                                : 0;
-
-    if (len == 0 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 /* Rules 1 to 4: lengths, first byte, UTF-8. */
 static enum status
 check_envelope(struct safetensors *s, struct error *err)
 {
     const unsigned char *header;
     uint64_t n = 0;
+    size_t valid;
 
     if (s->bytes < LENGTH_BYTES)
         return refuse(s, err, "%zu bytes, a header needs 8 at least", s->bytes);
@@ -94,13 +73,9 @@ check_envelope(struct safetensors *s, struct error *err)
     s->header_bytes = (size_t)n;
     if (n == 0 || header[0] != '{')
         return refuse(s, err, "header does not begin with {");
-    for (size_t i = 0; i < s->header_bytes;) {
-        size_t len = utf8_length(header + i, s->header_bytes - i);
-
-        if (len == 0)
-            return refuse(s, err, "header is not UTF-8 at byte %zu", i);
-        i += len;
-    }
+    valid = text_utf8_prefix((const char *)header, s->header_bytes);
+    if (valid < s->header_bytes)
+        return refuse(s, err, "header is not UTF-8 at byte %zu", valid);
     return STATUS_OK;
 }
 
