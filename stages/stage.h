@@ -73,7 +73,8 @@ void stage_has_room(struct stage *s);
 /* stage_stopped says that this stage holds nothing any more. */
 void stage_stopped(struct stage *s);
 
-/* stage_failed says why this stage cannot go on; the role drains. Copies err. */
+/* stage_failed says why this stage cannot go on; the role drains. Copies
+ * err. */
 void stage_failed(struct stage *s, const struct error *err);
 
 #endif

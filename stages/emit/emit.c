@@ -16,6 +16,7 @@
 #include "daemon/io/log_file.h"
 #include "daemon/io/worker.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -259,6 +260,7 @@ open_parts(struct emit *e, struct pipeline *p, struct error *err)
 
     for (size_t i = 0; i < e->spec->task_count; i++)
         logits += event_logit_width(&e->spec->tasks[i]);
+    assert(logits > 0);
     e->logits = calloc(logits, sizeof(float));
     if (e->logits == NULL)
         return error_set(err, STATUS_NOMEM, "no memory for %zu logits", logits);

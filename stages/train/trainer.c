@@ -360,7 +360,7 @@ go_back(struct trainer *t, struct error *err)
 static void
 learn(struct trainer *t, const struct columns *c)
 {
-    struct task_loss losses[TASKS_MAX];
+    struct task_loss losses[TASKS_MAX] = {{0}};
     struct step step;
     bool was_skipped = false;
 

@@ -71,7 +71,7 @@ def memory_free():
     return 0
 
 
-def write_events(path, count=20000):
+def write_events(path, count=100000):
     """Events of about 262 bytes, the same every time."""
     draw = random.Random(1)
     genres = ["drama", "comedy", "action", "horror", "sci-fi", "family"]
