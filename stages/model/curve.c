@@ -371,16 +371,16 @@ curve_eta(double teacher, double student, double baseline)
 void
 curve_summarise(const struct curve *c, size_t task, struct curve_summary *out)
 {
-    const struct curve_quality *m = out->models;
+    struct curve_quality m[CURVE_MODELS];
 
     OBJ_CHECK(c, CURVE_MAGIC);
-    assert(task < c->spec.task_count);
+    assert(task < c->spec.task_count && out != NULL);
+    for (size_t i = 0; i < CURVE_MODELS; i++)
+        m[i] = look_at_cell(&c->series[task].cells[i], c->spec.tasks[task].kind,
+                            c->spec.has_teacher);
+    memcpy(out->models, m, sizeof(m));
     out->examples = c->examples;
     out->judged = c->judged;
-    for (size_t i = 0; i < CURVE_MODELS; i++)
-        out->models[i] =
-            look_at_cell(&c->series[task].cells[i], c->spec.tasks[task].kind,
-                         c->spec.has_teacher);
     out->eta_score = curve_eta(m[CURVE_TEACHER].score, m[CURVE_STUDENT].score,
                                m[CURVE_BASELINE].score);
     out->eta_loss = curve_eta(m[CURVE_TEACHER].loss, m[CURVE_STUDENT].loss,

@@ -12,10 +12,13 @@
 #include <math.h>
 #include <string.h>
 
+/* A card of what is known; the table below says n/a for the rest. */
 static void
 put_card(struct html *h, const char *value, const char *label, const char *note,
          bool is_harm)
 {
+    if (strcmp(value, format_fixed(nan(""), 0).text) == 0)
+        return;
     html_raw(h, "<div class=\"card\">");
     html_element(h, "div", is_harm ? "value harm" : "value", value);
     html_element(h, "div", "what", label);
@@ -159,7 +162,7 @@ draw_calibration(struct html *h, const struct report_setting *s)
 static void
 put_charts(struct html *h, const struct report_setting *s)
 {
-    struct columns_of_points p;
+    struct columns_of_points p = {.x = {0.0}};
     char title[REPORT_TEXT_MAX];
 
     html_raw(h, "<div class=\"charts\">\n");
