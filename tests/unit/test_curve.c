@@ -387,7 +387,7 @@ damaged_bytes_are_refused_or_harmless(void)
         size_t at = (size_t)(draw(&state) * (double)b.used);
         char kept = b.data[at];
 
-        b.data[at] = (char)(draw(&state) * 256.0);
+        b.data[at] = (char)(unsigned char)(draw(&state) * 256.0);
         if (curve_decode(&back, b.data, b.used, &err) == STATUS_OK &&
             curve_fits(curve_spec(back), &spec))
             feed(back, 2000, 2100, 100);
