@@ -11,16 +11,19 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/logging.h"
+#include "daemon/io/log_file.h"
 #include "daemon/io/loop.h"
 
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define PROGRESS_MS  200
 #define LOG_SECONDS  10
+#define BAR_WIDTH    30
 #define GIVE_UP_EXIT 75 /* EX_TEMPFAIL: started again, it goes on */
 
 struct run {
@@ -36,6 +39,7 @@ struct run {
     uint64_t started_ns;
     bool is_terminal; /* progress is drawn, and was */
     uint64_t logged_ns;
+    uint64_t input_bytes; /* that the first role will read; 0: unknown */
 };
 
 static bool
@@ -124,8 +128,28 @@ on_stop_signal(void *ctx)
     }
 }
 
-/* Rates since the start: one line drawn over and over on a terminal, or a log
- * line now and then. */
+/* Draws "name [#####     ]  52 %  74,000 events/s". */
+static void
+draw_progress(const struct run *r, uint64_t done, double seconds)
+{
+    const struct role_counts *c =
+        &r->roles[r->roles[ROLE_ANNOTATE] != NULL ? ROLE_ANNOTATE : ROLE_TRAIN]
+             ->counts;
+    double share =
+        r->input_bytes > 0 ? (double)c->bytes_read / (double)r->input_bytes : 0;
+    char bar[BAR_WIDTH + 1];
+
+    share = share > 1 ? 1 : share;
+    memset(bar, ' ', BAR_WIDTH);
+    memset(bar, '#', (size_t)(share * BAR_WIDTH));
+    bar[BAR_WIDTH] = '\0';
+    (void)fprintf(
+        stderr, "\r\033[K%-14s [%s] %3.0f %%  %9" PRIu64 " events  %9.0f/s",
+        r->settings->name, bar, 100 * share, done, (double)done / seconds);
+    (void)fflush(stderr);
+}
+
+/* A bar drawn over and over on a terminal, or a log line now and then. */
 static void
 on_progress(void *ctx)
 {
@@ -137,12 +161,7 @@ on_progress(void *ctx)
     uint64_t examples = train != NULL ? train->counts.examples : 0;
 
     if (r->is_terminal) {
-        (void)fprintf(stderr,
-                      "\r%-24s %9" PRIu64 " labels %9" PRIu64
-                      " examples %9.0f/s %6.1f s ",
-                      r->settings->name, labels, examples,
-                      (double)(labels > examples ? labels : examples) / seconds,
-                      seconds);
+        draw_progress(r, train != NULL ? examples : labels, seconds);
     } else if (clock_seconds_since(r->logged_ns) >= LOG_SECONDS) {
         r->logged_ns = clock_now_ns();
         log_info("progress",
@@ -252,6 +271,11 @@ run_service(const struct settings *settings, const struct run_options *options,
     enum status st = open_run(&r, options, err);
 
     r.logged_ns = r.started_ns;
+    r.input_bytes =
+        log_size_hint(settings_has_role(settings, ROLE_ANNOTATE) ||
+                              settings->train_input == TRAIN_INPUT_EVENTS
+                          ? settings->events_path
+                          : settings->labels_path);
     if (st != STATUS_OK) {
         close_run(&r);
         return st;

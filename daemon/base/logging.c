@@ -8,11 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LINE_MAX_BYTES 2048
 
 static enum log_level log_level_now = LOG_LEVEL_INFO;
 static enum log_format log_format_now = LOG_FORMAT_LOGFMT;
+static const char *line_start = ""; /* clears a progress line */
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
@@ -55,6 +57,7 @@ log_open(enum log_level level, enum log_format format)
 {
     log_level_now = level;
     log_format_now = format;
+    line_start = isatty(STDERR_FILENO) == 1 ? "\r\033[K" : "";
 }
 
 int
@@ -82,8 +85,9 @@ log_line(enum log_level level, const char *event, const char *format, ...)
             if ((unsigned char)*p < 0x20)
                 *p = ' ';
         }
-        (void)fprintf(stderr, "%s %s %s%s%s\n", time_text, level_names[level],
-                      event, text[0] != '\0' ? " " : "", text);
+        (void)fprintf(stderr, "%s%s %s %s%s%s\n", line_start, time_text,
+                      level_names[level], event, text[0] != '\0' ? " " : "",
+                      text);
     } else {
         escape_json(escaped, sizeof(escaped), text);
         (void)fprintf(stderr,

@@ -26,7 +26,8 @@ enum log_format {
     LOG_FORMAT_JSON, /* {"time","level","event","text"} */
 };
 
-/* log_open sets level and form for the process, once, before threads start. */
+/* log_open sets level and form for the process, once, before threads start. On
+ * a terminal every line first clears what progress was drawn there. */
 void log_open(enum log_level level, enum log_format format);
 
 /* log_enabled says whether a line of this level would be written. */

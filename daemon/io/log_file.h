@@ -25,6 +25,10 @@ struct log_position {
  * so that a record does not depend on where the log lies. Thread: any. */
 const char *log_name(const char *path);
 
+/* log_size_hint guesses a log's uncompressed bytes, for progress alone: 0 where
+ * it cannot be known. Blocks. Thread: any. */
+uint64_t log_size_hint(const char *path);
+
 /*
  * Complete lines of one partition. A line that is longer than a record may be
  * comes alone in its chunk, cut to its beginning.

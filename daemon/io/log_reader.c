@@ -9,6 +9,7 @@
 #include "daemon/io/log_file.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -38,6 +39,32 @@ log_name(const char *path)
     const char *slash = strrchr(path, '/');
 
     return slash != NULL && slash[1] != '\0' ? slash + 1 : path;
+}
+
+uint64_t
+log_size_hint(const char *path)
+{
+    unsigned char magic[2] = {0, 0};
+    unsigned char tail[4] = {0, 0, 0, 0};
+    struct stat info;
+    uint64_t size = 0;
+    FILE *f;
+
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode))
+        return 0;
+    f = fopen(path, "rbe");
+    if (f == NULL)
+        return 0;
+    if (fread(magic, 1, 2, f) == 2 && magic[0] == 0x1f && magic[1] == 0x8b) {
+        /* RFC 1952: a member ends with its size, modulo 2^32. */
+        if (fseek(f, -4, SEEK_END) == 0 && fread(tail, 1, 4, f) == 4)
+            size = (uint64_t)tail[0] | (uint64_t)tail[1] << 8 |
+                   (uint64_t)tail[2] << 16 | (uint64_t)tail[3] << 24;
+    } else {
+        size = (uint64_t)info.st_size;
+    }
+    (void)fclose(f);
+    return size;
 }
 
 enum status
