@@ -122,8 +122,8 @@ demo: $(OUT)/distilld
 	@rm -rf build/demo && mkdir -p build/demo
 	$(Q)$(OUT)/distilld run -c conf/demo/steady.yaml
 	$(Q)$(OUT)/distilld run -c conf/demo/new_student.yaml
-	$(Q)$(OUT)/distilld report -o build/demo build/demo/steady \
-	    build/demo/new_student
+	$(Q)$(OUT)/distilld report -o build/demo conf/demo/steady.yaml \
+	    conf/demo/new_student.yaml
 
 conf: $(OUT)/distilld
 	$(Q)$(OUT)/distilld config reference >$(OUT)/reference.yaml

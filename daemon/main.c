@@ -169,6 +169,46 @@ command_config(const struct command *c, int argc, char **argv)
 }
 
 static int
+command_eval(const struct command *c, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"model", required_argument, NULL, 'm'},
+        {"input", required_argument, NULL, 'i'},
+        {"config", required_argument, NULL, 'c'},
+        {"json", no_argument, NULL, 'j'},
+        {NULL, 0, NULL, 0},
+    };
+    struct eval_options eval = {0};
+    struct error err;
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "m:i:c:", options, NULL)) != -1) {
+        if (opt == 'm' && eval.model_count < EVAL_MODELS_MAX)
+            eval.models[eval.model_count++] = optarg;
+        else if (opt == 'm')
+            return complain_usage(c, "too many models");
+        else if (opt == 'i')
+            eval.input = optarg;
+        else if (opt == 'c')
+            eval.config = optarg;
+        else if (opt == 'j')
+            eval.is_json = true;
+        else
+            return complain_usage(c, "unknown option");
+    }
+    if (eval.model_count == 0)
+        return complain_usage(c, "-m CHECKPOINT is missing");
+    if (eval.input == NULL)
+        return complain_usage(c, "-i EVENTS is missing");
+    if (eval.config == NULL)
+        return complain_usage(c, "-c FILE is missing");
+    eval.has_color = isatty(STDOUT_FILENO) == 1;
+    if (eval_command(&eval, stdout, &err) != STATUS_OK)
+        return complain(&err);
+    return 0;
+}
+
+static int
 command_inspect(const struct command *c, int argc, char **argv)
 {
     static const struct option options[] = {
@@ -192,6 +232,35 @@ command_inspect(const struct command *c, int argc, char **argv)
         return complain_usage(c, "expected one CHECKPOINT");
     inspect.path = argv[optind];
     if (inspect_command(&inspect, stdout, &err) != STATUS_OK)
+        return complain(&err);
+    return 0;
+}
+
+static int
+command_report(const struct command *c, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"output", required_argument, NULL, 'o'},
+        {NULL, 0, NULL, 0},
+    };
+    struct report_options report = {0};
+    struct error err;
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
+        if (opt != 'o')
+            return complain_usage(c, "unknown option");
+        report.output = optarg;
+    }
+    for (int i = optind; i < argc; i++) {
+        if (report.config_count == REPORT_RUNS_MAX)
+            return complain_usage(c, "too many configurations");
+        report.configs[report.config_count++] = argv[i];
+    }
+    if (report.config_count == 0)
+        return complain_usage(c, "expected the CONFIG of one run or more");
+    report.has_color = isatty(STDOUT_FILENO) == 1;
+    if (report_command(&report, stdout, &err) != STATUS_OK)
         return complain(&err);
     return 0;
 }
@@ -229,6 +298,24 @@ static const struct command commands[] = {
      "\n"
      "Example: distilld config reference > distilld.yaml\n",
      command_config},
+    {"eval", "compare checkpoints on an event file",
+     "Usage: distilld eval -m CHECKPOINT [-m CHECKPOINT ...] -c FILE\n"
+     "                     -i EVENTS [--json]\n"
+     "\n"
+     "AUC, log-loss, normalized entropy and calibration of each model on the\n"
+     "events, with 95 % bootstrap intervals, and the paired difference of\n"
+     "each to the first model.\n"
+     "\n"
+     "  -m, --model CHECKPOINT   a version's directory, or one with `latest`;\n"
+     "                           CHECKPOINT:baseline is the baseline in it\n"
+     "  -c, --config FILE        how to read events: its features and tasks\n"
+     "  -i, --input EVENTS       events or label records, plain or gzip\n"
+     "  --json                   print JSON instead of a table\n"
+     "\n"
+     "Example: distilld eval -m build/demo/steady/published \\\n"
+     "                       -c conf/demo/steady.yaml \\\n"
+     "                       -i build/demo/steady/labels.ndjson\n",
+     command_eval},
     {"inspect", "show what is in a checkpoint, or verify it",
      "Usage: distilld inspect CHECKPOINT [--verify] [--ids FEATURE]\n"
      "\n"
@@ -239,6 +326,17 @@ static const struct command commands[] = {
      "\n"
      "Example: distilld inspect build/demo/steady/checkpoints --verify\n",
      command_inspect},
+    {"report", "tables, JSON and a page about finished runs",
+     "Usage: distilld report [-o DIR] CONFIG [CONFIG ...]\n"
+     "\n"
+     "Reads the last checkpoints of the runs of these configurations, "
+     "measures\n"
+     "their models' speed, and prints one table a run: teacher, student and\n"
+     "baseline, each with its ratio to the teacher. With -o it also writes\n"
+     "DIR/report.json and DIR/report.html.\n"
+     "\n"
+     "Example: distilld report -o build/demo conf/demo/steady.yaml\n",
+     command_report},
 };
 
 static int

@@ -22,4 +22,33 @@ struct inspect_options {
 must_check enum status inspect_command(const struct inspect_options *options,
                                        FILE *out, struct error *err);
 
+#define REPORT_RUNS_MAX 16
+
+struct report_options {
+    const char *configs[REPORT_RUNS_MAX];
+    size_t config_count;
+    const char *output; /* directory for report.json and report.html, or NULL */
+    bool has_color;
+};
+
+/* report_command reads the last checkpoints of the runs of these
+ * configurations. CONFIG, NOTFOUND, BADDATA, FULL, IO. */
+must_check enum status report_command(const struct report_options *options,
+                                      FILE *out, struct error *err);
+
+#define EVAL_MODELS_MAX 16
+
+struct eval_options {
+    const char *models[EVAL_MODELS_MAX];
+    size_t model_count;
+    const char *input;
+    const char *config; /* how to read events */
+    bool is_json;
+    bool has_color;
+};
+
+/* eval_command compares checkpoints on an events or labels file. */
+must_check enum status eval_command(const struct eval_options *options,
+                                    FILE *out, struct error *err);
+
 #endif

@@ -10,6 +10,7 @@
  */
 #include "stages/annotate/teacher.h"
 #include "stages/keeper.h"
+#include "stages/load.h"
 #include "stages/settings.h"
 #include "stages/shape.h"
 
@@ -47,44 +48,24 @@ struct teacher {
 
 /* ---- opening ---- */
 
-/* The specification of a checkpoint, pointed at our columns. */
-static enum status
-read_shape(struct teacher *t, const struct checkpoint *ck, struct error *err)
-{
-    const struct settings *s = t->pipeline->settings;
-    const char *text = checkpoint_manifest(ck)->parts[MANIFEST_SPEC];
-    char who[PATH_TEXT_MAX];
-    enum status st;
-
-    if (text == NULL)
-        return error_set(err, STATUS_BADDATA,
-                         "teacher %s: its manifest has no model_spec",
-                         checkpoint_path(ck));
-    st = spec_parse(&t->shape, text, strlen(text), "model_spec", err);
-    if (st != STATUS_OK)
-        return st;
-    (void)snprintf(who, sizeof(who), "teacher %.400s", checkpoint_path(ck));
-    t->shape.spec.batch_max = s->teacher_batch;
-    t->shape.spec.threads = s->teacher_threads;
-    return model_shape_bind(&t->shape, event_shape_spec(t->pipeline->events),
-                            who, err);
-}
-
 static enum status
 open_frozen(struct teacher *t, struct error *err)
 {
+    const struct settings *s = t->pipeline->settings;
     struct checkpoint *ck = NULL;
-    enum status st = checkpoint_open(&ck, t->pipeline->settings->teacher_path,
-                                     CHECKPOINT_VERIFY, err);
+    struct loaded_model loaded = {0};
+    enum status st =
+        checkpoint_open(&ck, s->teacher_path, CHECKPOINT_VERIFY, err);
 
     if (st == STATUS_OK)
-        st = read_shape(t, ck, err);
-    if (st == STATUS_OK)
-        st = checkpoint_load_model(ck, "", &t->shape.spec, RESTORE_WEIGHTS,
-                                   &t->model, NULL, err);
-    if (st == STATUS_OK)
+        st = load_model(&loaded, ck, "", event_shape_spec(t->pipeline->events),
+                        s->teacher_batch, s->teacher_threads, "teacher", err);
+    if (st == STATUS_OK) {
+        t->model = loaded.model;
+        t->shape = loaded.shape;
         (void)snprintf(t->version, sizeof(t->version), "%" PRIu64,
                        checkpoint_manifest(ck)->version);
+    }
     checkpoint_free(&ck);
     return st;
 }
