@@ -3,6 +3,7 @@
 #define STAGES_PIPELINE_H
 
 #include "stages/batch.h"
+#include "stages/model/curve.h"
 #include "stages/settings.h"
 #include "stages/stage.h"
 
@@ -53,6 +54,7 @@ struct pipeline {
     atomic_bool is_interrupted; /* the open batch is left for the replay; read
                                    by the trainer when it finishes */
     struct role_counts counts;
+    struct curve_summary quality[TASKS_MAX]; /* by the trainer at its end */
     struct error error; /* the first failure, or OK */
 
     /*

@@ -8,6 +8,7 @@
 #include "stages/pipeline.h"
 #include "stages/settings.h"
 #include "stages/shape.h"
+#include "stages/summary.h"
 
 #include "daemon/base/clock.h"
 #include "daemon/base/logging.h"
@@ -237,27 +238,6 @@ close_run(struct run *r)
     event_shape_free(&r->events);
 }
 
-/* What a run did, for the log; models and metrics are in its checkpoint. */
-static void
-log_summary(const struct run *r)
-{
-    static const char *const names[] = {"annotate", "train"};
-
-    for (int i = 0; i < 2; i++) {
-        const struct role_counts *c;
-
-        if (r->roles[i] == NULL)
-            continue;
-        c = &r->roles[i]->counts;
-        log_info("role_done",
-                 "role=%s records=%" PRIu64 " rows=%" PRIu64 " skipped=%" PRIu64
-                 " dead_letters=%" PRIu64 " labels=%" PRIu64
-                 " examples=%" PRIu64 " seconds=%.2f",
-                 names[i], c->records, c->rows, c->skipped, c->dead_letters,
-                 c->labels, c->examples, clock_seconds_since(r->started_ns));
-    }
-}
-
 enum status
 run_service(const struct settings *settings, const struct run_options *options,
             struct error *err)
@@ -290,7 +270,9 @@ run_service(const struct settings *settings, const struct run_options *options,
         on_progress(&r);
         (void)fputc('\n', stderr);
     }
-    log_summary(&r);
+    summary_print(r.roles[ROLE_ANNOTATE], r.roles[ROLE_TRAIN],
+                  clock_seconds_since(r.started_ns), stdout,
+                  isatty(STDOUT_FILENO) == 1);
     for (int i = 0; i < 2 && st == STATUS_OK; i++) {
         if (r.roles[i] != NULL && r.roles[i]->error.status != STATUS_OK) {
             *err = r.roles[i]->error;

@@ -34,6 +34,7 @@ static const char *const prefixes[MODELS_MAX] = {"", "baseline/"};
 
 struct trainer {
     unsigned magic;
+    struct pipeline *pipeline;
     const struct settings *settings;
     struct spec_owned shape;
     struct keeper *keeper;
@@ -180,6 +181,7 @@ trainer_open(struct trainer **out, struct pipeline *p, uint64_t *due,
     if (t == NULL)
         return error_set(err, STATUS_NOMEM, "no memory for the trainer");
     t->magic = TRAINER_MAGIC;
+    t->pipeline = p;
     t->settings = p->settings;
     t->model_count = p->settings->baseline ? 2 : 1;
     t->started_ns = clock_now_ns();
@@ -450,6 +452,8 @@ trainer_finish(struct trainer *t, bool is_end, uint64_t *due, struct error *err)
         if (st == STATUS_OK && is_end)
             t->pending_due = durable;
     }
+    for (size_t i = 0; i < t->settings->task_count; i++)
+        curve_summarise(t->curve, i, &t->pipeline->quality[i]);
     *due = take_due(t);
     if (st == STATUS_OK)
         error_clear(err);
