@@ -55,7 +55,7 @@ struct pipeline {
                                    by the trainer when it finishes */
     struct role_counts counts;
     struct curve_summary quality[TASKS_MAX]; /* by the trainer at its end */
-    struct error error; /* the first failure, or OK */
+    struct error error;                      /* the first failure, or OK */
 
     /*
      * How many batches the emit stage wrote, counted by the loop and read by
