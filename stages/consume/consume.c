@@ -65,6 +65,8 @@ struct consume {
     const char *topic; /* the log's name */
     bool is_stopping;
     bool has_input; /* any record at all */
+    bool is_pumping;
+    bool must_pump; /* room came while pumping */
 };
 
 /* ---- the reader thread ---- */
@@ -331,7 +333,7 @@ reach_end(struct consume *c)
 
 /* Goes on with whatever can go on. */
 static void
-pump(struct consume *c)
+pump_once(struct consume *c)
 {
     while (c->ready_count > 0 && !c->is_stopping) {
         struct fill *f = c->ready[0];
@@ -354,6 +356,22 @@ pump(struct consume *c)
     }
     if (c->parked_count == CHUNKS && !c->is_stopping)
         reach_end(c);
+}
+
+/* A next stage that answers at once says that it has room from inside the
+ * push: that must not push the same batch again. */
+static void
+pump(struct consume *c)
+{
+    c->must_pump = true;
+    if (c->is_pumping)
+        return;
+    c->is_pumping = true;
+    while (c->must_pump) {
+        c->must_pump = false;
+        pump_once(c);
+    }
+    c->is_pumping = false;
 }
 
 static void
