@@ -27,6 +27,7 @@ struct annotate {
     struct error finish_error; /* the thread's, read after it stopped */
     bool is_stopping;
     bool has_worker_stopped;
+    bool has_failed; /* no answer is handed on any more */
 };
 
 static const struct teacher_ops *const kinds[] = {
@@ -70,11 +71,16 @@ push_answered(struct annotate *a)
 static void
 take_answer(struct annotate *a, struct batch *b)
 {
-    if (b->error.status != STATUS_OK) {
+    /* Behind a failure nothing is handed on: the labels would have a gap. */
+    if (a->has_failed || b->error.status != STATUS_OK) {
         struct error err = b->error;
 
         batch_release(&b);
-        stage_failed(&a->stage, &err);
+        if (!a->has_failed) {
+            a->has_failed = true;
+            atomic_store(&a->stage.pipeline->writes_failed, true);
+            stage_failed(&a->stage, &err);
+        }
         return;
     }
     assert(a->answered_count < a->slots);

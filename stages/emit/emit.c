@@ -6,6 +6,7 @@
 #include "stages/emit/emit.h"
 
 #include "stages/dead_letters.h"
+#include "stages/emit/labels_batch.h"
 #include "stages/event/label.h"
 #include "stages/pipeline.h"
 #include "stages/settings.h"
@@ -36,6 +37,8 @@ struct emit {
     uint32_t generation;
     float *logits; /* of one row */
     bool is_stopping;
+    bool has_failed;       /* the loop's: nothing is taken any more */
+    bool has_write_failed; /* the file thread's: likewise */
 };
 
 /* ---- the file thread ---- */
@@ -47,6 +50,12 @@ on_batch(void *ctx, void *item)
     struct batch *b = item;
     enum status st;
 
+    /* What follows a failure must not be written either: a later start goes
+     * on behind the last label, and would never come back to the gap. */
+    if (e->has_write_failed) {
+        (void)error_set(&b->error, STATUS_IO, "a write before it failed");
+        return;
+    }
     st = dead_letters_write(e->dead_letters, &b->dead_letters, &b->error);
     crash_point("emit_between_dead_letters_and_labels");
     if (st == STATUS_OK && b->labels.used > 0)
@@ -55,9 +64,22 @@ on_batch(void *ctx, void *item)
     crash_point("emit_after_labels");
     if (st == STATUS_OK)
         error_clear(&b->error);
+    else
+        e->has_write_failed = true;
 }
 
 /* ---- the loop ---- */
+
+/* The first failure ends the role; batches behind it are let go. */
+static void
+fail(struct emit *e, const struct error *err)
+{
+    if (e->has_failed)
+        return;
+    e->has_failed = true;
+    atomic_store(&e->stage.pipeline->writes_failed, true);
+    stage_failed(&e->stage, err);
+}
 
 static void
 on_written(void *ctx, void *item)
@@ -71,8 +93,7 @@ on_written(void *ctx, void *item)
         atomic_fetch_add(&p->written, 1);
     batch_release(&b);
     if (err.status != STATUS_OK) {
-        atomic_store(&p->writes_failed, true);
-        stage_failed(&e->stage, &err);
+        fail(e, &err);
         return;
     }
     if (p->on_output != NULL)
@@ -173,10 +194,10 @@ offer_emit(struct stage *s, void **parcel)
     OBJ_CHECK(b, BATCH_MAGIC);
     if (!worker_has_room(e->worker))
         return STATUS_AGAIN;
-    if (encode_labels(e, b, &err) != STATUS_OK) {
+    if (e->has_failed || encode_labels(e, b, &err) != STATUS_OK) {
         *parcel = NULL;
         batch_release(&b);
-        stage_failed(s, &err);
+        fail(e, &err);
         return STATUS_OK;
     }
     return worker_offer(e->worker, parcel);
@@ -238,6 +259,13 @@ find_start(struct emit *e, struct pipeline *p, struct error *err)
             e->after_labels = p->start;
             e->after_labels.offset++;
             p->emitted = e->after_labels;
+            if (p->settings->teacher_kind == TEACHER_KIND_CHECKPOINT &&
+                !p->settings->teacher_learn)
+                st = labels_batch_start(p->settings->labels_path,
+                                        p->settings->events_record_bytes_max +
+                                            EVENT_LABEL_BYTES_MAX,
+                                        p->settings->teacher_batch,
+                                        e->generation, &p->start, err);
         }
     }
     bytes_fini(&last);
