@@ -28,6 +28,8 @@ struct keeper {
     char *spec_text;        /* model specification, JSON */
     uint64_t next_examples; /* when the next checkpoint is due */
     uint64_t parent;        /* newest version */
+    uint64_t saved;         /* examples of the newest that was begun */
+    uint64_t durable;       /* examples of the newest version */
     struct error failure;   /* of the last checkpoint that failed, or OK */
 };
 
@@ -212,6 +214,8 @@ keeper_restore(struct keeper *k, const struct keeper_restore *r,
     if (st == STATUS_OK) {
         *r->version = checkpoint_manifest(ck)->version;
         k->parent = *r->version;
+        k->saved = r->progress->examples;
+        k->durable = k->saved;
         if (k->spec.every > 0)
             k->next_examples =
                 (r->progress->examples / k->spec.every + 1) * k->spec.every;
@@ -297,9 +301,18 @@ keeper_begin(struct keeper *k, const struct keeper_content *c,
         log_warn("checkpoint_passed_over",
                  "dir=%s text=\"the one before is still being written\"",
                  k->spec.dir);
-        st = STATUS_OK;
+        return STATUS_OK;
     }
+    if (st == STATUS_OK)
+        k->saved = c->progress->examples;
     return st;
+}
+
+uint64_t
+keeper_saved(const struct keeper *k)
+{
+    OBJ_CHECK(k, KEEPER_MAGIC);
+    return k->saved;
 }
 
 /* Logs what became of a checkpoint; its version when it is durable. */
@@ -308,12 +321,14 @@ settle(struct keeper *k, const struct checkpoint_result *r)
 {
     if (r->status != STATUS_OK) {
         k->failure = r->err;
+        k->saved = k->durable;
         log_error("checkpoint_failed", "dir=%s version=%llu text=\"%s\"",
                   k->spec.dir, (unsigned long long)r->version, r->err.text);
         return 0;
     }
     error_clear(&k->failure);
     k->parent = r->version;
+    k->durable = k->saved;
     log_info("checkpoint_done", "path=%s bytes=%llu model_sha256=%.12s",
              r->path, (unsigned long long)r->bytes, r->model_sha256);
     if (r->cleanup.status != STATUS_OK)

@@ -86,6 +86,10 @@ must_check enum status keeper_begin(struct keeper *k,
                                     const struct keeper_content *content,
                                     struct error *err);
 
+/* keeper_saved is how many examples the newest checkpoint has that was begun
+ * and did not fail; 0: there is none. */
+uint64_t keeper_saved(const struct keeper *k);
+
 /* keeper_step writes on; true: there is more to do. *durable is the version
  * that became durable, or 0. */
 bool keeper_step(struct keeper *k, uint64_t *durable);

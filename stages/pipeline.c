@@ -62,6 +62,7 @@ pipeline_open(struct pipeline *p, struct error *err)
         enum status st = ops[i]->open(&p->stages[i], p, err);
 
         if (st != STATUS_OK) {
+            p->is_interrupted = true; /* what is open has seen no end */
             pipeline_free(p);
             return st;
         }

@@ -64,6 +64,10 @@ put_progress(struct json_writer *w, const struct progress *p)
     json_put_uint(w, p->skipped_steps);
     json_put_key(w, "discarded");
     json_put_uint(w, p->discarded);
+    json_put_key(w, "skips_in_row");
+    json_put_uint(w, p->skips_in_row);
+    json_put_key(w, "went_back_at");
+    json_put_uint(w, p->went_back_at);
     json_put_key(w, "pass");
     json_put_uint(w, p->pass);
     json_put_key(w, "generation");
@@ -162,9 +166,13 @@ read_progress(const struct cJSON *root, struct progress *p)
     p->pass = (uint32_t)v[4];
     p->generation = (uint32_t)v[5];
     p->position.partition = (uint32_t)v[6];
-    if (!read_count(root, "offset", max, &v[0]))
+    if (!read_count(root, "offset", max, &v[0]) ||
+        !read_count(root, "skips_in_row", max, &v[1]) ||
+        !read_count(root, "went_back_at", max, &v[2]))
         return false;
     p->position.offset = (uint64_t)v[0];
+    p->skips_in_row = (uint64_t)v[1];
+    p->went_back_at = (uint64_t)v[2];
     return read_sources(root, &p->seen);
 }
 

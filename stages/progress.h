@@ -18,6 +18,8 @@ struct progress {
     uint64_t batches;
     uint64_t skipped_steps; /* not finite */
     uint64_t discarded;     /* examples undone by going back */
+    uint64_t skips_in_row;  /* steps skipped at last, one after another */
+    uint64_t went_back_at;  /* examples when the model last went back; 0 */
     uint32_t pass;
     uint32_t generation; /* labels.generation, of a teacher in line */
     bool is_end;         /* the input ended here */

@@ -39,7 +39,6 @@ struct teacher {
     struct objective objectives[TASKS_MAX];
     struct keeper *keeper; /* NULL: frozen */
     struct progress progress;
-    uint64_t saved_examples;
     uint64_t answered; /* batches, as pipeline.written counts them */
     uint64_t gate;     /* written must come this far before it is read out */
     uint64_t started_ns;
@@ -157,7 +156,6 @@ open_learning(struct teacher *t, struct error *err)
     objectives_fill(t->objectives, s, false);
     for (size_t i = 0; i < s->task_count; i++)
         t->objectives[i].hard_weight = (float)s->tasks[i].weight;
-    t->saved_examples = t->progress.examples;
     p->start = t->progress.position;
     p->seen = t->progress.seen;
     return STATUS_OK;
@@ -221,7 +219,6 @@ begin_checkpoint(struct teacher *t, struct error *err)
         .seconds = clock_seconds_since(t->started_ns),
     };
 
-    t->saved_examples = t->progress.examples;
     t->gate = t->answered;
     return keeper_begin(t->keeper, &content, err);
 }
@@ -332,7 +329,7 @@ finish(struct teacher *t, struct error *err)
     if (t->keeper == NULL || !wait_for_labels(t))
         return;
     st = keeper_finish(t->keeper, &durable, err);
-    if (st == STATUS_OK && t->progress.examples == t->saved_examples)
+    if (st == STATUS_OK && t->progress.examples == keeper_saved(t->keeper))
         return;
     st = begin_checkpoint(t, err);
     if (st == STATUS_OK)

@@ -13,6 +13,7 @@
 #include "stages/shape.h"
 
 #include "daemon/base/clock.h"
+#include "daemon/base/crash.h"
 #include "daemon/base/json_writer.h"
 #include "daemon/base/logging.h"
 #include "daemon/base/object.h"
@@ -45,11 +46,9 @@ struct trainer {
     float *logits[MODELS_MAX]; /* (B, logits) */
     struct curve *curve;
     struct progress progress;
-    uint64_t saved_examples; /* of the newest checkpoint begun */
-    uint64_t last_publish;   /* examples when a version was last due */
-    uint64_t rollback_at;    /* examples when the model last went back; 0 */
-    unsigned skips;          /* steps in a row that were skipped */
-    uint64_t pending_due;    /* version to publish, not told yet; 0: none */
+    uint64_t last_publish; /* examples when a version was last due */
+    bool has_failed;       /* nothing is learned any more */
+    uint64_t pending_due;  /* version to publish, not told yet; 0: none */
     uint64_t started_ns;
     char teacher_version[LABEL_VERSION_MAX + 1];
     char config_sha256[DIGEST_HEX_SIZE];
@@ -194,7 +193,6 @@ trainer_open(struct trainer **out, struct pipeline *p, uint64_t *due,
     p->seen = t->progress.seen;
     p->pass = t->progress.pass;
     p->store = keeper_store(t->keeper);
-    t->saved_examples = t->progress.examples;
     /* Publishing may have been cut off after the checkpoint was durable; to
      * publish what is there already changes nothing. */
     *due = t->progress.is_end || p->settings->publish_every > 0 ? version : 0;
@@ -276,7 +274,6 @@ begin_checkpoint(struct trainer *t, struct error *err)
     write_metrics(t, metrics);
     if (metrics[0] == '\0')
         content.metrics = NULL;
-    t->saved_examples = t->progress.examples;
     return keeper_begin(t->keeper, &content, err);
 }
 
@@ -287,9 +284,9 @@ note_durable(struct trainer *t, uint64_t durable)
     uint64_t every = t->settings->publish_every;
 
     if (durable == 0 || every == 0 ||
-        t->saved_examples / every == t->last_publish / every)
+        keeper_saved(t->keeper) / every == t->last_publish / every)
         return;
-    t->last_publish = t->saved_examples;
+    t->last_publish = keeper_saved(t->keeper);
     t->pending_due = durable;
 }
 
@@ -328,14 +325,15 @@ go_back(struct trainer *t, struct error *err)
     };
     enum status st;
 
-    if (t->rollback_at != 0 &&
-        t->progress.examples - t->rollback_at < t->settings->train_rollback_gap)
-        return error_set(
-            err, STATUS_BADDATA,
-            "loss or gradient not finite again %llu examples "
-            "after going back to a checkpoint: the learning rate "
-            "is too high, or the data is not what it was",
-            (unsigned long long)(t->progress.examples - t->rollback_at));
+    if (t->progress.went_back_at != 0 &&
+        t->progress.examples - t->progress.went_back_at <
+            t->settings->train_rollback_gap)
+        return error_set(err, STATUS_BADDATA,
+                         "loss or gradient not finite again %llu examples "
+                         "after going back to a checkpoint: the learning rate "
+                         "is too high, or the data is not what it was",
+                         (unsigned long long)(t->progress.examples -
+                                              t->progress.went_back_at));
     st = keeper_finish(t->keeper, &durable, err);
     if (st == STATUS_OK)
         st = keeper_restore(t->keeper, &restore, err);
@@ -350,8 +348,8 @@ go_back(struct trainer *t, struct error *err)
     if (st != STATUS_OK)
         return st;
     t->progress.discarded += t->progress.examples - old.examples;
-    t->rollback_at = t->progress.examples;
-    t->skips = 0;
+    t->progress.went_back_at = t->progress.examples;
+    t->progress.skips_in_row = 0;
     log_error("model_went_back",
               "version=%llu discarded=%llu text=\"loss not finite\"",
               (unsigned long long)version,
@@ -384,7 +382,7 @@ learn(struct trainer *t, const struct columns *c)
                           : 0.0,
                       step.gradient_norm);
     }
-    t->skips = was_skipped ? t->skips + 1 : 0;
+    t->progress.skips_in_row = was_skipped ? t->progress.skips_in_row + 1 : 0;
     t->progress.skipped_steps += was_skipped;
 }
 
@@ -396,9 +394,15 @@ trainer_batch(struct trainer *t, struct batch *b)
     enum status st;
 
     OBJ_CHECK(t, TRAINER_MAGIC);
+    /* The position must not pass what failed: no checkpoint would lead back
+     * to it. */
+    if (t->has_failed)
+        return;
     st = dead_letters_write(t->dead_letters, &b->dead_letters, err);
+    t->has_failed = st != STATUS_OK;
     if (st != STATUS_OK || !b->has_position)
         return;
+    crash_point("train_after_dead_letters");
     if (b->columns->row_count > 0) {
         learn(t, b->columns);
         if (b->pass == 0) /* later passes know the answers */
@@ -408,14 +412,17 @@ trainer_batch(struct trainer *t, struct batch *b)
                        b->teacher_version);
     }
     progress_add(&t->progress, b);
+    t->progress.is_end = false;
+    crash_point("train_before_checkpoint");
     if (t->settings->train_skips_max > 0 &&
-        t->skips >= t->settings->train_skips_max)
+        t->progress.skips_in_row >= t->settings->train_skips_max)
         st = go_back(t, err);
     else if (keeper_is_due(t->keeper, t->progress.examples))
         st = begin_checkpoint(t, err);
     (void)keeper_step(t->keeper, &durable);
     note_durable(t, durable);
     b->due_version = take_due(t);
+    t->has_failed = st != STATUS_OK;
     if (st == STATUS_OK)
         error_clear(err);
 }
@@ -443,7 +450,7 @@ trainer_finish(struct trainer *t, bool is_end, uint64_t *due, struct error *err)
     st = keeper_finish(t->keeper, &durable, err);
     note_durable(t, durable);
     t->progress.is_end = is_end;
-    if (st != STATUS_OK || t->progress.examples != t->saved_examples ||
+    if (st != STATUS_OK || t->progress.examples != keeper_saved(t->keeper) ||
         (is_end && !was_end)) {
         st = begin_checkpoint(t, err);
         if (st == STATUS_OK)
