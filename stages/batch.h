@@ -64,6 +64,7 @@ struct batch {
 struct version {
     uint64_t number;
     struct error error; /* of publishing, or OK */
+    bool is_gone;       /* was pruned before it could be published */
 };
 
 #define BATCH_MAGIC 0x42415443u

@@ -31,10 +31,12 @@ on_version(void *ctx, void *item)
     struct publish *s = ctx;
     struct version *v = item;
     const struct settings *settings = s->stage.pipeline->settings;
+    enum status st = store_publish(s->stage.pipeline->store, v->number,
+                                   settings->publish_path,
+                                   settings->publish_keep, &v->error);
 
-    if (store_publish(s->stage.pipeline->store, v->number,
-                      settings->publish_path, settings->publish_keep,
-                      &v->error) == STATUS_OK)
+    v->is_gone = st == STATUS_NOTFOUND;
+    if (st == STATUS_OK || v->is_gone)
         error_clear(&v->error);
 }
 
@@ -45,7 +47,12 @@ on_published(void *ctx, void *item)
     struct version *v = item;
     struct error err = v->error;
 
-    if (err.status == STATUS_OK)
+    if (v->is_gone)
+        log_warn("publish_passed_over",
+                 "version=%llu text=\"a newer one replaced it before it was "
+                 "published; checkpoint.keep is small\"",
+                 (unsigned long long)v->number);
+    else if (err.status == STATUS_OK)
         log_info("published", "version=%llu path=%s",
                  (unsigned long long)v->number,
                  s->stage.pipeline->settings->publish_path);
