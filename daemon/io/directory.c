@@ -4,6 +4,7 @@
  */
 #include "daemon/io/directory.h"
 
+#include "daemon/base/crash.h"
 #include "daemon/base/object.h"
 
 #include <dirent.h>
@@ -143,6 +144,7 @@ directory_point(const char *dir, const char *name, const char *target,
     (void)unlink(temp_path);
     if (symlink(target, temp_path) != 0)
         return error_errno(err, errno, "%s: cannot make the link", temp_path);
+    crash_point("pointer_before_rename");
     if (rename(temp_path, link_path) != 0) {
         int failed = errno;
 

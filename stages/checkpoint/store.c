@@ -261,6 +261,7 @@ publish_files(const char *source, const struct manifest *m,
         st = path_join(to, temp, CHECKPOINT_MODEL_FILE, err);
     if (st == STATUS_OK)
         st = file_copy(from, to, true, err);
+    crash_point("publish_before_manifest");
     if (st == STATUS_OK)
         st = write_manifest(m, file, temp, err);
     crash_point("publish_before_rename");
