@@ -131,13 +131,11 @@ on_stop_signal(void *ctx)
 
 /* Draws "name [#####     ]  52 %  74,000 events/s". */
 static void
-draw_progress(const struct run *r, uint64_t done, double seconds)
+draw_progress(const struct run *r, uint64_t bytes_read, uint64_t done,
+              double seconds)
 {
-    const struct role_counts *c =
-        &r->roles[r->roles[ROLE_ANNOTATE] != NULL ? ROLE_ANNOTATE : ROLE_TRAIN]
-             ->counts;
     double share =
-        r->input_bytes > 0 ? (double)c->bytes_read / (double)r->input_bytes : 0;
+        r->input_bytes > 0 ? (double)bytes_read / (double)r->input_bytes : 0;
     char bar[BAR_WIDTH + 1];
 
     share = share > 1 ? 1 : share;
@@ -160,9 +158,15 @@ on_progress(void *ctx)
     const struct pipeline *train = r->roles[ROLE_TRAIN];
     uint64_t labels = annotate != NULL ? annotate->counts.labels : 0;
     uint64_t examples = train != NULL ? train->counts.examples : 0;
+    uint64_t bytes_read = 0;
 
+    if (annotate != NULL)
+        bytes_read = annotate->counts.bytes_read;
+    else if (train != NULL)
+        bytes_read = train->counts.bytes_read;
     if (r->is_terminal) {
-        draw_progress(r, train != NULL ? examples : labels, seconds);
+        draw_progress(r, bytes_read, train != NULL ? examples : labels,
+                      seconds);
     } else if (clock_seconds_since(r->logged_ns) >= LOG_SECONDS) {
         r->logged_ns = clock_now_ns();
         log_info("progress",
