@@ -12,7 +12,8 @@
 #include <string.h>
 
 #define END_OF_CHAIN UINT32_MAX
-#define AHEAD        8 /* rows asked of the caches in advance */
+#define AHEAD        16 /* rows asked of the caches in advance */
+#define BLOCK        64 /* rows looked up, then copied */
 
 enum status
 lookup_init(struct lookup *l, size_t batch_max, struct error *err)
@@ -100,18 +101,6 @@ spread_bags(struct lookup *l, const struct columns *c)
     l->entry_count = entry;
 }
 
-void
-lookup_find(struct lookup *l, const struct columns *c)
-{
-    size_t n;
-    const uint64_t *ids = batch_ids(l, c, &n);
-
-    table_find(l->table, ids, n, l->rows);
-    l->entry_count = n;
-    if (l->kind == FEATURE_BAG)
-        spread_bags(l, c);
-}
-
 static void
 next_stamp(struct lookup *l)
 {
@@ -152,17 +141,10 @@ chain_entries(struct lookup *l)
     l->distinct_count = distinct;
 }
 
-void
-lookup_see(struct lookup *l, const struct columns *c, int64_t now_s)
+static size_t
+at_most(size_t n, size_t most)
 {
-    size_t n;
-    const uint64_t *ids = batch_ids(l, c, &n);
-
-    table_see(l->table, ids, n, now_s, l->rows);
-    l->entry_count = n;
-    if (l->kind == FEATURE_BAG)
-        spread_bags(l, c);
-    chain_entries(l);
+    return n < most ? n : most;
 }
 
 static void
@@ -185,55 +167,88 @@ add_scaled(float *restrict to, const float *restrict from, float scale,
 }
 
 static void
-gather_one(const struct lookup *l, struct matrix x, struct matrix z,
-           size_t first)
+gather_one(const struct lookup *l, struct matrix x, size_t first, size_t end)
 {
-    size_t end = first + x.rows;
-
     for (size_t r = first; r < end; r++) {
         const float *row = table_row(l->table, l->rows[r]);
+        float *to = matrix_row(x, r);
 
-        if (r + AHEAD < end)
-            table_prefetch(l->table, l->rows[r + AHEAD]);
-        copy(matrix_row(x, r - first) + l->offset, row, l->width);
+        copy(to + l->offset, row, l->width);
         if (l->linear > 0)
-            add_scaled(matrix_row(z, r - first), row + l->width, 1.0F,
-                       l->linear);
+            copy(to + l->linear_offset, row + l->width, l->linear);
     }
 }
 
 static void
-gather_bag(const struct lookup *l, struct matrix x, struct matrix z,
-           size_t first)
+gather_bag(const struct lookup *l, struct matrix x)
 {
     for (size_t r = 0; r < x.rows; r++) {
-        size_t start = l->starts[first + r];
-        size_t end = l->starts[first + r + 1];
+        size_t start = l->starts[r];
+        size_t end = l->starts[r + 1];
         float scale = 1.0F / (float)(end - start);
         float *to = matrix_row(x, r) + l->offset;
+        float *linear = matrix_row(x, r) + l->linear_offset;
 
         memset(to, 0, l->width * sizeof(*to));
+        memset(linear, 0, l->linear * sizeof(*linear));
         for (size_t e = start; e < end; e++) {
             const float *row = table_row(l->table, l->rows[e]);
 
-            if (e + AHEAD < l->entry_count)
-                table_prefetch(l->table, l->rows[e + AHEAD]);
             add_scaled(to, row, scale, l->width);
-            if (l->linear > 0)
-                add_scaled(matrix_row(z, r), row + l->width, scale, l->linear);
+            add_scaled(linear, row + l->width, scale, l->linear);
         }
     }
 }
 
-void
-lookup_gather(const struct lookup *l, struct matrix x, struct matrix z,
-              size_t first)
+/* Counts or only finds ids, and writes their rows. */
+static void
+look_up(struct lookup *l, const uint64_t *ids, size_t n, const int64_t *now_s,
+        uint32_t *rows)
 {
-    assert(l->offset + l->width <= x.columns && z.rows >= x.rows);
-    if (l->kind == FEATURE_BAG)
-        gather_bag(l, x, z, first);
+    if (now_s != NULL)
+        table_see(l->table, ids, n, *now_s, rows);
     else
-        gather_one(l, x, z, first);
+        table_find(l->table, ids, n, rows);
+}
+
+/* Rows and inputs of a batch. Inputs are copied a block at a time, while the
+ * translations of the rows' addresses are still at hand. */
+static void
+look_up_batch(struct lookup *l, const struct columns *c, const int64_t *now_s,
+              struct matrix x)
+{
+    size_t n;
+    const uint64_t *ids = batch_ids(l, c, &n);
+
+    assert(x.rows == c->row_count && l->offset + l->width <= x.columns);
+    assert(l->linear_offset + l->linear <= x.columns);
+    l->entry_count = n;
+    if (l->kind == FEATURE_BAG) {
+        look_up(l, ids, n, now_s, l->rows);
+        spread_bags(l, c);
+        gather_bag(l, x);
+        return;
+    }
+    for (size_t at = 0; at < n; at += BLOCK) {
+        size_t count = at_most(n - at, BLOCK);
+
+        look_up(l, ids + at, count, now_s, l->rows + at);
+        gather_one(l, x, at, at + count);
+    }
+}
+
+void
+lookup_find(struct lookup *l, const struct columns *c, struct matrix x)
+{
+    look_up_batch(l, c, NULL, x);
+}
+
+void
+lookup_see(struct lookup *l, const struct columns *c, int64_t now_s,
+           struct matrix x)
+{
+    look_up_batch(l, c, &now_s, x);
+    chain_entries(l);
 }
 
 /* The gradient of a row that entry e leads: lends dx's own floats where the
@@ -259,18 +274,33 @@ row_gradient(const struct lookup *l, uint32_t e, struct matrix dx,
     return sum;
 }
 
+/* Asks for the payloads of the distinct rows [first, first + n). */
+static void
+change_rows(struct lookup *l, size_t first, size_t n, float **payloads)
+{
+    uint32_t rows[AHEAD] = {0};
+
+    for (size_t i = 0; i < n; i++)
+        rows[i] = l->rows[l->first[first + i]];
+    table_change_many(l->table, rows, n, payloads);
+}
+
 void
 lookup_learn(struct lookup *l, struct matrix dx, struct matrix dz,
              const struct optimizer *o, const struct pace *p, float *sum)
 {
     size_t width = l->width + l->linear;
+    size_t count = l->distinct_count;
+    float *payloads[2][AHEAD];
 
-    for (size_t u = 0; u < l->distinct_count; u++) {
-        uint32_t e = l->first[u];
-        const float *g = row_gradient(l, e, dx, dz, sum);
+    change_rows(l, 0, at_most(count, AHEAD), payloads[0]);
+    for (size_t u = 0; u < count; u++) {
+        size_t block = u / AHEAD;
+        const float *g = row_gradient(l, l->first[u], dx, dz, sum);
 
-        if (u + AHEAD < l->distinct_count)
-            table_prefetch(l->table, l->rows[l->first[u + AHEAD]]);
-        optimizer_apply_row(o, p, table_change(l->table, l->rows[e]), g, width);
+        if (u % AHEAD == 0 && u + AHEAD < count)
+            change_rows(l, u + AHEAD, at_most(count - u - AHEAD, AHEAD),
+                        payloads[(block + 1) % 2]);
+        optimizer_apply_row(o, p, payloads[block % 2][u % AHEAD], g, width);
     }
 }

@@ -14,7 +14,7 @@
  * its entries, and an empty bag is one entry of the missing id. A table row
  * holds the embedding (D), then one linear weight a logit (L, may be 0).
  *
- * Thread: one at a time; lookup_gather is read only. Allocates: table blocks
+ * Thread: one at a time. Allocates: table blocks
  * at most, but for lookup_init.
  */
 
@@ -29,9 +29,10 @@ struct lookup {
     enum feature_kind kind;
     size_t column;
     size_t ids_max;
-    size_t width;  /* D */
-    size_t linear; /* L */
-    size_t offset; /* of the embedding in the inputs */
+    size_t width;         /* D */
+    size_t linear;        /* L */
+    size_t offset;        /* of the embedding in the inputs */
+    size_t linear_offset; /* of the linear weights behind the inputs */
 
     size_t entry_max;
     size_t entry_count;
@@ -49,28 +50,28 @@ struct lookup {
 };
 
 /* lookup_init allocates for batches of batch_max rows; kind, column, ids_max,
- * width, linear, offset and table are set before. */
+ * width, linear, offsets and table are set before. */
 must_check enum status lookup_init(struct lookup *l, size_t batch_max,
                                    struct error *err);
 
 /* lookup_fini frees what lookup_init allocated, and the table. */
 void lookup_fini(struct lookup *l);
 
-/* lookup_find finds the rows of a batch and changes nothing in the table. */
-void lookup_find(struct lookup *l, const struct columns *c);
-
-/* lookup_see counts and admits a batch's ids at now_s, finds their rows, and
- * chains the entries of each distinct row for lookup_learn. */
-void lookup_see(struct lookup *l, const struct columns *c, int64_t now_s);
+/*
+ * lookup_find finds the rows of a batch, changes nothing in the table, and
+ * writes the batch's inputs.
+ *
+ * x (B, .) columns offset.. (D) and linear_offset.. (L) written
+ */
+void lookup_find(struct lookup *l, const struct columns *c, struct matrix x);
 
 /*
- * lookup_gather writes the inputs of rows [first, first + n) of the batch.
- *
- * x (n, N) columns offset..offset + D written
- * z (n, .) columns 0..L accumulated with the linear weights
+ * lookup_see counts and admits a batch's ids at now_s, writes its inputs as
+ * lookup_find does, and chains the entries of each distinct row for
+ * lookup_learn.
  */
-void lookup_gather(const struct lookup *l, struct matrix x, struct matrix z,
-                   size_t first);
+void lookup_see(struct lookup *l, const struct columns *c, int64_t now_s,
+                struct matrix x);
 
 /*
  * lookup_learn sums the gradients of each distinct row and updates it once.

@@ -110,6 +110,11 @@ lay_out_inputs(struct model *m)
         if (m->numerics[i].feature->has_indicator)
             m->numerics[i].indicator = m->N++;
     }
+    m->G = m->N;
+    for (size_t i = 0; i < m->lookup_count; i++) {
+        m->lookups[i].linear_offset = m->G;
+        m->G += m->lookups[i].linear;
+    }
     m->H = m->N;
     if (m->spec.hidden_count > 0)
         m->H = m->spec.hidden[m->spec.hidden_count - 1];
@@ -185,9 +190,12 @@ carve_worker(const struct model *m, struct worker *w, struct carver *c)
     w->gradient = carve(c, m->float_count);
     w->trunk = carve_matrix(c, C, m->U);
     w->dtrunk = carve_matrix(c, C, m->U);
-    for (size_t i = 0; i <= crosses; i++)
-        w->x[i] = i == crosses && layers == 0 ? trunk_part(w->trunk, m->N)
-                                              : carve_matrix(c, C, m->N);
+    for (size_t i = 0; i <= crosses; i++) {
+        if (i == crosses && layers == 0)
+            w->x[i] = trunk_part(w->trunk, m->N);
+        else if (i > 0)
+            w->x[i] = carve_matrix(c, C, m->N);
+    }
     for (size_t i = 0; i < crosses; i++)
         w->p[i] = carve_matrix(c, C, m->N);
     for (size_t i = 0; i < layers; i++) {
@@ -256,6 +264,8 @@ new_blocks(struct model *m, struct error *err)
         st = new_floats(&m->first, m->float_count, err);
     if (st == STATUS_OK && states > 1)
         st = new_floats(&m->second, m->float_count, err);
+    if (st == STATUS_OK)
+        st = new_floats(&m->inputs, B * m->G, err);
     if (st == STATUS_OK)
         st = new_floats(&m->inputs_gradient, B * m->N, err);
     if (st == STATUS_OK)
@@ -396,6 +406,7 @@ model_free(struct model **self)
     free(m->logits_gradient);
     free(m->logits);
     free(m->inputs_gradient);
+    free(m->inputs);
     free(m->second);
     free(m->first);
     free(m->parameters);

@@ -102,16 +102,39 @@ linear_numeric_backward(const struct model *m, const struct numeric *num,
     }
 }
 
-/* Fills the inputs, and the logits with bias and linear term. */
+/* The inputs of a chunk: rows of the batch's, unless they are the trunk. */
+static struct matrix
+chunk_inputs(const struct model *m, const struct worker *w, size_t first,
+             size_t n)
+{
+    struct matrix all = {m->inputs + first * m->G, n, m->N, m->G};
+
+    return w->x[0].data == NULL ? all : matrix_rows(w->x[0], 0, n);
+}
+
+/*
+ * Completes the inputs: numbers beside the embeddings that are there already;
+ * and begins the logits with bias and linear term.
+ */
 static void
 gather(struct model *m, struct matrix x, struct matrix z, size_t first)
 {
+    struct matrix from = matrix_view(m->inputs + first * m->G, x.rows, m->G);
     const float *bias = m->parameters + m->heads.bias;
+    size_t linear = m->spec.has_linear ? m->lookup_count : 0;
 
-    for (size_t r = 0; r < z.rows; r++)
-        memcpy(matrix_row(z, r), bias, z.columns * sizeof(*bias));
-    for (size_t i = 0; i < m->lookup_count; i++)
-        lookup_gather(&m->lookups[i], x, z, first);
+    for (size_t r = 0; r < z.rows; r++) {
+        const float *row = matrix_row(from, r);
+        float *to = matrix_row(z, r);
+
+        memcpy(to, bias, z.columns * sizeof(*bias));
+        for (size_t i = 0; i < linear; i++) {
+            for (size_t l = 0; l < m->L; l++)
+                to[l] += row[m->N + i * m->L + l];
+        }
+        if (matrix_row(x, r) != row)
+            memcpy(matrix_row(x, r), row, m->N * sizeof(*row));
+    }
     for (size_t i = 0; i < m->numeric_count; i++) {
         gather_numeric(m, &m->numerics[i], x, first);
         if (m->spec.has_linear)
@@ -122,7 +145,8 @@ gather(struct model *m, struct matrix x, struct matrix z, size_t first)
 void
 pass_forward(struct model *m, struct worker *w, size_t first, size_t n)
 {
-    struct matrix x = matrix_rows(w->x[0], 0, n);
+    struct matrix x0 = chunk_inputs(m, w, first, n);
+    struct matrix x = x0;
     struct matrix z = chunk_logits(m, m->logits, first, n);
     struct matrix trunk = matrix_rows(w->trunk, 0, n);
 
@@ -131,8 +155,7 @@ pass_forward(struct model *m, struct worker *w, size_t first, size_t n)
     for (size_t i = 0; i < m->spec.cross_layers; i++) {
         struct matrix y = matrix_rows(w->x[i + 1], 0, n);
 
-        cross_forward(y, matrix_rows(w->p[i], 0, n), x,
-                      matrix_rows(w->x[0], 0, n),
+        cross_forward(y, matrix_rows(w->p[i], 0, n), x, x0,
                       pass_weight(&m->cross[i], m->parameters),
                       m->parameters + m->cross[i].bias);
         x = y;
@@ -147,8 +170,8 @@ pass_forward(struct model *m, struct worker *w, size_t first, size_t n)
     }
     if (m->D > 0)
         fm_forward(matrix_columns(trunk, m->H, m->D),
-                   matrix_rows(w->fm_sum, 0, n), matrix_rows(w->x[0], 0, n),
-                   m->fm_offsets, m->lookup_count);
+                   matrix_rows(w->fm_sum, 0, n), x0, m->fm_offsets,
+                   m->lookup_count);
     gemm_nt(z, trunk, pass_weight(&m->heads, m->parameters), 1.0F);
 }
 
@@ -196,18 +219,22 @@ heads_backward(struct model *m, struct worker *w, struct matrix dz)
 
 /* MLP: from dy, the gradient of its output, into dx. */
 static void
-mlp_backward(struct model *m, struct worker *w, struct matrix dy,
-             struct matrix dx)
+mlp_backward(struct model *m, struct worker *w, struct matrix x0,
+             struct matrix dy, struct matrix dx)
 {
+    size_t crosses = m->spec.cross_layers;
     size_t n = dy.rows;
 
     for (size_t i = m->spec.hidden_count; i-- > 0;) {
-        struct matrix x = matrix_rows(
-            i > 0 ? w->hidden[i - 1] : w->x[m->spec.cross_layers], 0, n);
+        struct matrix x = x0;
         struct matrix to = dx;
 
-        if (i > 0)
+        if (i > 0) {
+            x = matrix_rows(w->hidden[i - 1], 0, n);
             to = matrix_rows(w->dhidden[i - 1], 0, n);
+        } else if (crosses > 0) {
+            x = matrix_rows(w->x[crosses], 0, n);
+        }
         activation_backward(m->spec.activation, dy,
                             matrix_rows(w->hidden[i], 0, n), w->sum[i],
                             w->gradient + m->mlp[i].bias);
@@ -231,7 +258,8 @@ add_rows(struct matrix to, struct matrix from)
 
 /* Cross layers: dx in place, from their output to the inputs. */
 static void
-crosses_backward(struct model *m, struct worker *w, struct matrix dx)
+crosses_backward(struct model *m, struct worker *w, struct matrix x0,
+                 struct matrix dx)
 {
     size_t n = dx.rows;
     struct matrix dx0 = matrix_rows(w->dx0, 0, n);
@@ -241,8 +269,8 @@ crosses_backward(struct model *m, struct worker *w, struct matrix dx)
     for (size_t i = m->spec.cross_layers; i-- > 0;) {
         struct cross_back c = {
             .p = matrix_rows(w->p[i], 0, n),
-            .x = matrix_rows(w->x[i], 0, n),
-            .x0 = matrix_rows(w->x[0], 0, n),
+            .x = i > 0 ? matrix_rows(w->x[i], 0, n) : x0,
+            .x0 = x0,
             .w = pass_weight(&m->cross[i], m->parameters),
             .dw = pass_weight(&m->cross[i], w->gradient),
             .dbias = w->gradient + m->cross[i].bias,
@@ -279,7 +307,7 @@ pass_backward(struct model *m, struct worker *w, size_t first, size_t n)
     struct matrix dz = chunk_logits(m, m->logits_gradient, first, n);
     struct matrix dx = matrix_view(m->inputs_gradient + first * m->N, n, m->N);
     struct matrix dtrunk = matrix_rows(w->dtrunk, 0, n);
-    struct matrix x = matrix_rows(w->x[0], 0, n);
+    struct matrix x = chunk_inputs(m, w, first, n);
     struct matrix wanted = dx;
 
     assert(n > 0 && n <= m->chunk_rows);
@@ -289,14 +317,14 @@ pass_backward(struct model *m, struct worker *w, size_t first, size_t n)
         linear_numeric_backward(m, &m->numerics[i], w, x, dz);
     heads_backward(m, w, dz);
     if (m->spec.hidden_count > 0) {
-        mlp_backward(m, w, matrix_columns(dtrunk, 0, m->H), wanted);
+        mlp_backward(m, w, x, matrix_columns(dtrunk, 0, m->H), wanted);
     } else {
         for (size_t r = 0; r < n; r++)
             memcpy(matrix_row(dx, r), matrix_row(dtrunk, r),
                    m->N * sizeof(float));
     }
     if (m->spec.cross_layers > 0)
-        crosses_backward(m, w, dx);
+        crosses_backward(m, w, x, dx);
     if (m->D > 0)
         fm_backward(dx, matrix_columns(dtrunk, m->H, m->D),
                     matrix_rows(w->fm_sum, 0, n), x, m->fm_offsets,

@@ -84,7 +84,10 @@ struct dense_layer {
 /* What one of the team computes with, for a chunk (C rows). */
 struct worker {
     float *gradient;                        /* (parameters) */
-    struct matrix x[CROSS_LAYERS_MAX + 1];  /* (C, N) inputs, cross outputs */
+    struct matrix x[CROSS_LAYERS_MAX + 1];  /* (C, N) inputs, cross outputs;
+                                               the first is no memory of its
+                                               own but a view of inputs, or
+                                               the trunk's beginning */
     struct matrix p[CROSS_LAYERS_MAX];      /* (C, N) of the cross layers */
     struct matrix hidden[MODEL_LAYERS_MAX]; /* (C, hidden) */
     struct matrix sum[MODEL_LAYERS_MAX];    /* (C, hidden) or no data */
@@ -134,6 +137,8 @@ struct model {
     struct helpers *helpers;
     struct worker *workers; /* (threads) */
     size_t chunk_rows;
+    size_t G;               /* N, then L linear weights a table */
+    float *inputs;          /* (batch_max, G) */
     float *inputs_gradient; /* (batch_max, N) */
     float *logits;          /* (batch_max, L + A) */
     float *logits_gradient; /* (batch_max, L + A) */

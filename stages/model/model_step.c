@@ -27,13 +27,26 @@ range(size_t n, size_t parts, size_t number, size_t *first, size_t *end)
     *end = n * (number + 1) / parts;
 }
 
+/* The whole batch's inputs, and linear weights behind them. */
+static struct matrix
+batch_inputs(const struct model *m)
+{
+    return matrix_view(m->inputs, m->batch->row_count, m->G);
+}
+
+static void
+find_tables(struct model *m, size_t first, size_t step)
+{
+    for (size_t i = first; i < m->lookup_count; i += step)
+        lookup_find(&m->lookups[i], m->batch, batch_inputs(m));
+}
+
 static void
 find_part(void *ctx, size_t number)
 {
     struct model *m = ctx;
 
-    for (size_t i = number; i < m->lookup_count; i += m->spec.threads)
-        lookup_find(&m->lookups[i], m->batch);
+    find_tables(m, number, m->spec.threads);
 }
 
 static void
@@ -43,7 +56,7 @@ see_part(void *ctx, size_t number)
 
     for (size_t i = number; i < m->lookup_count; i += m->spec.threads)
         lookup_see(&m->lookups[i], m->batch,
-                   m->counters[COUNTER_CLOCK_MS] / 1000);
+                   m->counters[COUNTER_CLOCK_MS] / 1000, batch_inputs(m));
 }
 
 static void
@@ -219,8 +232,7 @@ model_predict(struct model *m, const struct columns *c, float *logits)
         helpers_run(m->helpers, find_part, m);
         helpers_run(m->helpers, forward_part, m);
     } else {
-        for (size_t i = 0; i < m->lookup_count; i++)
-            lookup_find(&m->lookups[i], c);
+        find_tables(m, 0, 1);
         forward_rows(m, &m->workers[0], 0, c->row_count);
     }
     write_logits(m, logits);
