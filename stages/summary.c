@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void
 print_counts(const struct pipeline *p, const char *what, uint64_t done,
@@ -35,10 +36,10 @@ add_line(struct text_table *t, const char *label, const struct curve_summary *s,
 {
     text_table_add(t, "%s", label);
     for (size_t m = 0; m < CURVE_MODELS; m++) {
-        const double *value =
-            (const double *)((const char *)&s->models[m] + offset);
+        double value;
 
-        text_table_add(t, "%s", format_fixed(*value, 4).text);
+        memcpy(&value, (const char *)&s->models[m] + offset, sizeof(value));
+        text_table_add(t, "%s", format_fixed(value, 4).text);
     }
 }
 
