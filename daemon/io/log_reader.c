@@ -18,7 +18,7 @@
 #define READER_MAGIC  0x4c524452u
 #define CHUNK_BYTES   (256u << 10)
 #define CUT_BYTES     4096u /* what is kept of a line that is too long */
-#define PARTITION_MAX 4096u
+#define PARTITION_MAX 1024u
 
 struct log_reader {
     unsigned magic;

@@ -86,7 +86,8 @@ begin_from_path(struct teacher *t, struct error *err)
     return st;
 }
 
-/* The labels log must hold what the checkpoint has learned from. */
+/* The labels log must hold what the checkpoint has learned from, and of the
+ * same generation. */
 static enum status
 check_labels(const struct teacher *t, struct error *err)
 {
@@ -96,6 +97,16 @@ check_labels(const struct teacher *t, struct error *err)
 
     if (seen->count == 0)
         return STATUS_OK;
+    if (t->progress.generation != t->pipeline->settings->labels_generation)
+        return error_set(
+            err, STATUS_CONFIG,
+            "labels.generation is %llu, the teacher's checkpoint "
+            "in %s is of generation %u: a teacher that learns in "
+            "line cannot answer again for what it has learned. "
+            "Name a new teacher.checkpoint.path",
+            (unsigned long long)t->pipeline->settings->labels_generation,
+            t->pipeline->settings->teacher_checkpoint_path,
+            t->progress.generation);
     last = &seen->next[seen->count - 1];
     if ((uint32_t)last->partition < emitted->partition ||
         ((uint32_t)last->partition == emitted->partition &&
@@ -156,6 +167,7 @@ open_learning(struct teacher *t, struct error *err)
     objectives_fill(t->objectives, s, false);
     for (size_t i = 0; i < s->task_count; i++)
         t->objectives[i].hard_weight = (float)s->tasks[i].weight;
+    t->progress.generation = (uint32_t)s->labels_generation;
     p->start = t->progress.position;
     p->seen = t->progress.seen;
     return STATUS_OK;
