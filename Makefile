@@ -170,6 +170,10 @@ bench: bench-build $(OUT)/distilld | build/deps.test
 	@python3 tests/bench/run.py --out $(OUT) --json build/bench.json \
 	    $(NAMES)
 
+# The demo over five seeds: is what distillation adds more than chance?
+bench-seeds: $(OUT)/distilld | build/deps.test
+	@python3 tests/bench/seeds.py --out $(OUT) --json build/seeds.json
+
 bench-build: $(OUT)/tests/bench/bench $(OUT)/tests/bench/floor
 
 $(OUT)/tests/bench/bench: $(BENCH:%.c=$(OUT)/%.o) $(ARCHIVES)
@@ -225,6 +229,7 @@ help:
 	@echo 'make check      unit, contract and integration tests'
 	@echo 'make unit       unit and contract tests'
 	@echo 'make bench      speed beside its floor, build/bench.json'
+	@echo 'make bench-seeds  the demo over five seeds, build/seeds.json'
 	@echo 'make fuzz       every fuzz target, FUZZ_S=10 seconds each'
 	@echo 'make lint       format, layers, words, sizes, tidy, cppcheck'
 	@echo 'make conf       rewrite conf/distilld.yaml'
@@ -233,5 +238,5 @@ help:
 
 FORCE:
 .PHONY: all deps demo conf conf-check install check unit integration crash fuzz \
-        fuzz-run bench bench-build lint lint-quick format layers words sizes tidy \
-        cppcheck clean help FORCE
+        fuzz-run bench bench-seeds bench-build lint lint-quick format layers \
+        words sizes tidy cppcheck clean help FORCE
