@@ -57,7 +57,7 @@ struct columns {
     size_t task_count;
     struct outcome_column *tasks;
     float *weight;      /* (B) of the row in every loss, 1 by default */
-    float *sample_rate; /* (B) negatives kept with this rate (0, 1], else 1 */
+    float *sample_rate; /* (B) of negatives, (0, 1], on positives too */
     int64_t *time_ms;   /* (B) event time, ms since 1970; 0 where unknown */
 };
 
