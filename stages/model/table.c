@@ -369,8 +369,6 @@ table_expire(struct table *t, int64_t now_s)
     uint32_t now = cut_time(now_s);
 
     OBJ_CHECK(t, TABLE_MAGIC);
-    table_journal_trim(&t->rows.journal);
-    table_journal_trim(&t->candidates.journal);
     if (t->spec.expire_after_s == 0 || now == 0)
         return;
     t->expired += expire_rows(t, &t->rows, now);

@@ -18,7 +18,8 @@
  * frees rows.
  *
  * Thread: one at a time (the owner hands different tables to different
- * helpers). Allocates: blocks and segments only.
+ * helpers). Allocates: blocks and segments only, of memory that a thread
+ * shared by all tables prepares ahead (table_blocks.h).
  */
 
 struct table;
@@ -86,9 +87,7 @@ void table_change_many(struct table *t, const uint32_t *rows, size_t n,
 /*
  * table_expire walks a bounded piece of the rows and frees those not seen for
  * expire_after_s before now_s; called once a step, it turns through the whole
- * table over many steps. Deterministic: the cursor is part of the state. Also
- * frees, piece by piece, the memory of a past snapshot: call it every step,
- * with or without expiry.
+ * table over many steps. Deterministic: the cursor is part of the state.
  */
 void table_expire(struct table *t, int64_t now_s);
 
@@ -115,7 +114,8 @@ void table_ids(const struct table *t, model_id_fn fn, void *ctx);
  * changed row's copy found no memory: the snapshot must be given up. The pause
  * of begin does not depend on the number of rows; a read copies at most
  * capacity bytes to buf, and first, once a chunk, at most 256 KiB (or one row)
- * aside. Allocates: begin a chunk, changes the copies in pieces of 256 KiB.
+ * aside. Allocates: begin a chunk, changes the copies in blocks of 2 MiB; end
+ * hands them back to be freed on another thread.
  */
 must_check enum status table_snapshot_begin(struct table *t, struct error *err);
 size_t table_snapshot_count(const struct table *t);

@@ -121,7 +121,7 @@ split_segment(struct table_index *x, uint64_t hash,
 }
 
 bool
-table_index_init(struct table_index *x, uint64_t row_max, enum table_page page)
+table_index_init(struct table_index *x, uint64_t row_max)
 {
     uint64_t segment_max;
 
@@ -138,7 +138,7 @@ table_index_init(struct table_index *x, uint64_t row_max, enum table_page page)
     if (x->directory == NULL)
         return false;
     if (!table_pages_init(&x->segments, sizeof(struct table_segment),
-                          segment_max, page))
+                          segment_max))
         goto fail;
     x->directory[0] = add_segment(x, 0);
     if (x->directory[0] == NULL)
@@ -224,6 +224,6 @@ table_index_remove(struct table_index *x, uint64_t hash, uint32_t row)
 uint64_t
 table_index_bytes(const struct table_index *x)
 {
-    return x->segments.bytes +
+    return table_pages_bytes(&x->segments) +
            ((uint64_t)sizeof(struct table_segment *) << x->depth);
 }

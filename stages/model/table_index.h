@@ -44,8 +44,7 @@ struct table_index {
 
 /* table_index_init prepares for row_max rows. False: no memory, and nothing
  * to release. */
-bool table_index_init(struct table_index *x, uint64_t row_max,
-                      enum table_page page);
+bool table_index_init(struct table_index *x, uint64_t row_max);
 
 /* table_index_fini frees it; a zeroed struct is fine. */
 void table_index_fini(struct table_index *x);

@@ -5,19 +5,11 @@
 #include "stages/model/table_journal.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#define SLAB_BYTES  ((size_t)256 << 10)
 #define CHUNK_BYTES ((size_t)256 << 10) /* of rows that are read as one */
 #define CHUNK_SHIFT 10u
-#define TRIM_SLABS  4u
-
-struct table_slab {
-    struct table_slab *next;
-    uint64_t images[]; /* image_bytes each */
-};
 
 static size_t
 measure_image(const struct table_journal *j)
@@ -44,36 +36,46 @@ unmap(void *map, size_t bytes)
         (void)munmap(map, bytes);
 }
 
-static bool
-add_slab(struct table_journal *j)
+static void
+push_list(struct table_list **to, struct table_list *list)
 {
-    size_t image_bytes = measure_image(j);
-    size_t count = SLAB_BYTES / image_bytes;
-    struct table_slab *slab;
-
-    if (count == 0)
-        count = 1;
-    slab = malloc(sizeof(*slab) + count * image_bytes);
-    if (slab == NULL)
-        return false;
-    slab->next = j->slabs;
-    j->slabs = slab;
-    for (size_t i = count; i-- > 0;) {
-        struct table_image *image = (void *)&slab->images[i * image_bytes / 8];
-
-        image->next = j->spare;
-        j->spare = image;
-    }
-    return true;
+    list->next = *to;
+    *to = list;
 }
 
-static void
-free_maps(struct table_journal *j)
+/* A list without images; NULL: no memory. */
+static struct table_list *
+take_list(struct table_journal *j)
 {
-    unmap(j->saved, j->saved_bytes);
-    unmap(j->chunks, j->chunks_bytes);
-    j->saved = NULL;
-    j->chunks = NULL;
+    struct table_list *list = j->empty;
+
+    if (list != NULL) {
+        j->empty = list->next;
+        return list;
+    }
+    if (!table_pages_reserve(&j->lists, j->lists.item_count))
+        return NULL;
+    list = table_pages_at(&j->lists, j->lists.item_count - 1);
+    list->count = 0;
+    return list;
+}
+
+/* The number of an image to write; false: no memory. */
+static bool
+take_image(struct table_journal *j, uint32_t *out)
+{
+    struct table_list *list = j->spare;
+
+    if (list != NULL) {
+        *out = list->images[--list->count];
+        if (list->count == 0) {
+            j->spare = list->next;
+            push_list(&j->empty, list);
+        }
+        return true;
+    }
+    *out = (uint32_t)j->images.item_count;
+    return table_pages_reserve(&j->images, j->images.item_count);
 }
 
 void
@@ -88,14 +90,6 @@ table_journal_init(struct table_journal *j, size_t payload_bytes)
         j->chunk_shift--;
 }
 
-void
-table_journal_fini(struct table_journal *j)
-{
-    table_journal_end(j);
-    while (j->slabs != NULL)
-        table_journal_trim(j);
-}
-
 bool
 table_journal_begin(struct table_journal *j, uint32_t rows)
 {
@@ -105,8 +99,11 @@ table_journal_begin(struct table_journal *j, uint32_t rows)
         ((size_t)((rows - 1) >> j->chunk_shift) + 1) * sizeof(*j->chunks);
     j->saved = map_zeros(j->saved_bytes);
     j->chunks = map_zeros(j->chunks_bytes);
-    if (j->saved == NULL || j->chunks == NULL) {
-        free_maps(j);
+    /* A list that is not empty holds an image, so there are no more lists. */
+    if (j->saved == NULL || j->chunks == NULL ||
+        !table_pages_init(&j->images, measure_image(j), rows) ||
+        !table_pages_init(&j->lists, sizeof(struct table_list), rows)) {
+        table_journal_end(j);
         return false;
     }
     j->is_spoiled = false;
@@ -120,40 +117,44 @@ table_journal_save(struct table_journal *j, uint32_t row,
                    const struct row_meta *meta, const float *payload)
 {
     uint64_t bit = UINT64_C(1) << (row % 64);
-    struct table_image **chunk = &j->chunks[row >> j->chunk_shift];
+    struct table_list **chunk = &j->chunks[row >> j->chunk_shift];
+    struct table_list *list = *chunk;
     struct table_image *image;
+    uint32_t number;
 
     assert(row - j->first < j->count);
-    if ((j->saved[row / 64] & bit) != 0)
+    if ((j->saved[row / 64] & bit) != 0 || j->is_spoiled)
         return;
-    if (j->spare == NULL && !add_slab(j)) {
+    if (list == NULL || list->count == TABLE_LIST_IMAGES) {
+        list = take_list(j);
+        if (list != NULL)
+            push_list(chunk, list);
+    }
+    if (list == NULL || !take_image(j, &number)) {
         j->is_spoiled = true;
         return;
     }
-    image = j->spare;
-    j->spare = image->next;
+    list->images[list->count++] = number;
+    image = table_journal_image(j, number);
     image->row = row;
     image->meta = *meta;
     if (j->payload_bytes > 0)
         memcpy(image->payload, payload, j->payload_bytes);
-    image->next = *chunk;
-    *chunk = image;
     j->saved[row / 64] |= bit;
 }
 
-const struct table_image *
+const struct table_list *
 table_journal_take(struct table_journal *j, uint32_t rows)
 {
-    struct table_image **chunk = &j->chunks[j->first >> j->chunk_shift];
+    struct table_list **chunk = &j->chunks[j->first >> j->chunk_shift];
 
     assert(rows > 0 && rows <= j->count);
     assert((j->first & ((1u << j->chunk_shift) - 1)) == 0);
     while (j->taken != NULL) {
-        struct table_image *image = j->taken;
+        struct table_list *list = j->taken;
 
-        j->taken = image->next;
-        image->next = j->spare;
-        j->spare = image;
+        j->taken = list->next;
+        push_list(list->count > 0 ? &j->spare : &j->empty, list);
     }
     j->taken = *chunk;
     *chunk = NULL;
@@ -165,23 +166,11 @@ table_journal_take(struct table_journal *j, uint32_t rows)
 void
 table_journal_end(struct table_journal *j)
 {
-    free_maps(j);
-    j->first = 0;
-    j->count = 0;
-    /* Slabs go by and by, so the images in them go now. */
-    j->spare = NULL;
-    j->taken = NULL;
-}
+    size_t payload_bytes = j->payload_bytes;
 
-void
-table_journal_trim(struct table_journal *j)
-{
-    if (j->saved != NULL)
-        return;
-    for (unsigned i = 0; i < TRIM_SLABS && j->slabs != NULL; i++) {
-        struct table_slab *next = j->slabs->next;
-
-        free(j->slabs);
-        j->slabs = next;
-    }
+    unmap(j->saved, j->saved_bytes);
+    unmap(j->chunks, j->chunks_bytes);
+    table_pages_fini(&j->lists);
+    table_pages_fini(&j->images);
+    table_journal_init(j, payload_bytes);
 }

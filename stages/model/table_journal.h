@@ -6,21 +6,28 @@
 
 /*
  * What a snapshot still needs of rows that have changed since it began: their
- * copies as of then (images), in lists by chunk of rows. The reader turns
- * through the chunks in order; a row behind the reader, or made since the
- * beginning, needs no copy. Beginning costs the same for every size: the maps
- * are fresh pages of the system, zero by themselves. At the worst, when every
- * row changes before it is read, the images are as large as the table.
+ * copies as of then (images), listed by chunk of rows. The reader turns through
+ * the chunks in order; a row behind the reader, or made since the beginning,
+ * needs no copy. Beginning costs the same for every size: the maps are fresh
+ * pages of the system, zero by themselves. At the worst, when every row changes
+ * before it is read, the images are as large as the table.
  */
 
 struct table_image {
-    struct table_image *next;
     struct row_meta meta;
     uint32_t row;
     float payload[];
 };
 
-struct table_slab;
+/* Images of one chunk, a cache line of them: the reader knows early what it is
+ * going to need, and a read costs no chain of misses. */
+#define TABLE_LIST_IMAGES 13u
+
+struct table_list {
+    struct table_list *next;
+    uint32_t count;
+    uint32_t images[TABLE_LIST_IMAGES];
+};
 
 struct table_journal {
     uint32_t first; /* rows [first, first + count) are not read yet; */
@@ -28,20 +35,19 @@ struct table_journal {
     unsigned chunk_shift;
     bool is_spoiled; /* a copy found no memory: the snapshot is no good */
     size_t payload_bytes;
-    uint64_t *saved;             /* a bit a row: its image exists */
-    struct table_image **chunks; /* a list of images a chunk */
+    uint64_t *saved;            /* a bit a row: its image exists */
+    struct table_list **chunks; /* what there is of each chunk */
     size_t saved_bytes;
     size_t chunks_bytes;
-    struct table_image *spare;
-    struct table_image *taken; /* lent by table_journal_take */
-    struct table_slab *slabs;
+    struct table_pages images;
+    struct table_pages lists;
+    struct table_list *taken; /* lent by table_journal_take */
+    struct table_list *spare; /* lists with images to use again */
+    struct table_list *empty; /* lists without */
 };
 
 /* table_journal_init prepares for rows of payload_bytes (0: none). */
 void table_journal_init(struct table_journal *j, size_t payload_bytes);
-
-/* table_journal_fini frees everything. */
-void table_journal_fini(struct table_journal *j);
 
 /* table_journal_begin starts for rows [0, rows), rows > 0. False: no
  * memory, nothing started. Allocates: the maps. */
@@ -49,7 +55,7 @@ bool table_journal_begin(struct table_journal *j, uint32_t rows);
 
 /*
  * table_journal_save copies a row as it is now, unless it has been already.
- * The row is one of those not read yet. Allocates: at most a slab of images.
+ * The row is one of those not read yet. Allocates: at most two blocks.
  */
 void table_journal_save(struct table_journal *j, uint32_t row,
                         const struct row_meta *meta, const float *payload);
@@ -59,14 +65,17 @@ void table_journal_save(struct table_journal *j, uint32_t row,
  * 1 << chunk_shift), and lends the list of its images, valid until the next
  * call with this journal.
  */
-const struct table_image *table_journal_take(struct table_journal *j,
-                                             uint32_t rows);
+const struct table_list *table_journal_take(struct table_journal *j,
+                                            uint32_t rows);
 
-/* table_journal_end stops; the slabs stay for table_journal_trim. */
+/* table_journal_end stops and gives all memory back; without a beginning it
+ * does nothing. */
 void table_journal_end(struct table_journal *j);
 
-/* table_journal_trim frees a bounded piece of what a past snapshot held;
- * nothing while one is being taken. */
-void table_journal_trim(struct table_journal *j);
+static inline struct table_image *
+table_journal_image(const struct table_journal *j, uint32_t image)
+{
+    return table_pages_at(&j->images, image);
+}
 
 #endif

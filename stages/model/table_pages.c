@@ -6,63 +6,53 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+#include <string.h>
 
-#define HUGE_BYTES  ((size_t)2 << 20)
 #define CACHE_BYTES ((size_t)64)
+#define ITEM_MAX    (UINT64_C(1) << 32)
 
-static uint64_t
-count_blocks(const struct table_pages *p)
+/* An array of one block, of the items' own size. */
+static bool
+is_small(const struct table_pages *p)
 {
-    return ((p->item_max - 1) >> p->shift) + 1;
+    return p->item_max * p->item_bytes < TABLE_BLOCK_BYTES;
 }
 
-/* A table that stays below one block gets a block of its own size. */
-static size_t
-measure_block(const struct table_pages *p)
+/*
+ * Division by a constant as one multiplication (Granlund and Montgomery 1994):
+ * with h = block_items / 2, 2^k >= h and magic = ceil(2^(31 + k) / h), the
+ * quotient is exact for all i / 2 < 2^31, and the product stays below 2^64.
+ */
+static void
+set_divisor(struct table_pages *p)
 {
-    uint64_t items = UINT64_C(1) << p->shift;
-    size_t bytes;
+    uint64_t half = p->block_items / 2;
+    unsigned k = 0;
 
-    if (items > p->item_max)
-        items = p->item_max;
-    bytes = (size_t)items * p->item_bytes;
-    return (bytes + CACHE_BYTES - 1) / CACHE_BYTES * CACHE_BYTES;
-}
-
-static void *
-allocate_block(size_t bytes, enum table_page page)
-{
-    void *block = NULL;
-
-    if (bytes < HUGE_BYTES || page == TABLE_PAGE_SMALL)
-        return aligned_alloc(CACHE_BYTES, bytes);
-    if (posix_memalign(&block, HUGE_BYTES, bytes) != 0)
-        return NULL;
-    /* Advice only: without huge pages the table is slower, not wrong. The
-     * first touch fetches the page now instead of with the first row. */
-    (void)madvise(block, bytes, MADV_HUGEPAGE);
-    *(unsigned char *)block = 0;
-    return block;
+    while (UINT64_C(1) << k < half)
+        k++;
+    p->shift = 31 + k;
+    p->magic = ((UINT64_C(1) << p->shift) + half - 1) / half;
 }
 
 bool
-table_pages_init(struct table_pages *p, size_t item_bytes, uint64_t item_max,
-                 enum table_page page)
+table_pages_init(struct table_pages *p, size_t item_bytes, uint64_t item_max)
 {
     uint64_t blocks;
 
-    assert(item_bytes > 0 && item_max > 0);
+    assert(item_bytes > 0 && item_bytes <= TABLE_BLOCK_BYTES / 2);
+    assert(item_max > 0 && item_max <= ITEM_MAX);
+    memset(p, 0, sizeof(*p));
     p->item_bytes = item_bytes;
     p->item_max = item_max;
-    p->page = page;
-    p->shift = 0;
-    while (item_bytes << p->shift < HUGE_BYTES)
-        p->shift++;
-    blocks = count_blocks(p);
+    p->block_items = TABLE_BLOCK_BYTES / item_bytes / 2 * 2;
+    set_divisor(p);
+    blocks = (item_max - 1) / p->block_items + 1;
     p->blocks = calloc(blocks, sizeof(*p->blocks));
-    p->bytes = 0;
-    return p->blocks != NULL;
+    if (p->blocks == NULL)
+        return false;
+    table_blocks_enter();
+    return true;
 }
 
 void
@@ -70,26 +60,50 @@ table_pages_fini(struct table_pages *p)
 {
     if (p->blocks == NULL)
         return;
-    /* Items are reserved in order, so the first gap is the end. */
-    for (uint64_t i = 0; i < count_blocks(p) && p->blocks[i] != NULL; i++)
-        free(p->blocks[i]);
+    if (is_small(p))
+        free(p->blocks[0]);
+    else
+        table_blocks_give(p->blocks, p->block_count);
+    table_blocks_leave();
     free(p->blocks);
-    p->blocks = NULL;
+    memset(p, 0, sizeof(*p));
+}
+
+static void *
+add_block(const struct table_pages *p)
+{
+    size_t bytes = (size_t)p->item_max * p->item_bytes;
+
+    if (is_small(p))
+        return aligned_alloc(CACHE_BYTES, (bytes + CACHE_BYTES - 1) /
+                                              CACHE_BYTES * CACHE_BYTES);
+    /* The first block comes page by page: it may be the only one. */
+    return p->block_count == 0 ? table_blocks_cold() : table_blocks_take();
 }
 
 bool
 table_pages_reserve(struct table_pages *p, uint64_t i)
 {
-    unsigned char **block;
-
     assert(i < p->item_max);
-    block = &p->blocks[i >> p->shift];
-    if (*block != NULL)
-        return true;
-    assert(i >> p->shift == 0 || block[-1] != NULL);
-    *block = allocate_block(measure_block(p), p->page);
-    if (*block == NULL)
-        return false;
-    p->bytes += measure_block(p) + sizeof(*block);
+    if (i >= p->room) {
+        assert(i < p->room + p->block_items);
+        p->blocks[p->block_count] = add_block(p);
+        if (p->blocks[p->block_count] == NULL)
+            return false;
+        p->block_count++;
+        p->room += p->block_items;
+    }
+    if (i >= p->item_count)
+        p->item_count = i + 1;
     return true;
+}
+
+uint64_t
+table_pages_bytes(const struct table_pages *p)
+{
+    uint64_t bytes = p->block_count * sizeof(*p->blocks);
+
+    if (p->block_count > 1)
+        return bytes + p->block_count * TABLE_BLOCK_BYTES;
+    return bytes + p->item_count * p->item_bytes;
 }

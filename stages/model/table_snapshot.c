@@ -14,6 +14,9 @@
 /* Bytes a row has in tensors besides its payload: id, sightings, time. */
 #define META_BYTES (sizeof(uint64_t) + sizeof(uint32_t) + sizeof(int64_t))
 
+#define LINE_BYTES     64u
+#define PREFETCH_BYTES 256u /* of an image; the rest follows as it is read */
+
 struct tensor_form {
     const char *suffix;
     enum tensor_type type;
@@ -138,12 +141,30 @@ put_row(const struct chunk *c, size_t i, const struct row_meta *meta,
            (const unsigned char *)payload + c->embedding_bytes, c->state_bytes);
 }
 
+/* Asks the caches for the images of a list, and for the list after it. */
+static void
+prefetch_images(const struct table_journal *j, const struct table_list *list)
+{
+    size_t bytes = sizeof(struct table_image) + j->payload_bytes;
+
+    if (list == NULL)
+        return;
+    __builtin_prefetch(list->next);
+    for (uint32_t i = 0; i < list->count; i++) {
+        const char *image =
+            (const char *)table_journal_image(j, list->images[i]);
+
+        for (size_t at = 0; at < bytes && at < PREFETCH_BYTES; at += LINE_BYTES)
+            __builtin_prefetch(image + at);
+    }
+}
+
 /* Copies the next chunk of a store to where its parts are. */
 static void
 copy_chunk(struct table_store *s, const struct chunk *c, uint32_t count)
 {
     uint32_t first = s->journal.first;
-    const struct table_image *image;
+    const struct table_list *list;
 
     for (uint32_t i = 0; i < count; i++) {
         const float *payload =
@@ -151,9 +172,17 @@ copy_chunk(struct table_store *s, const struct chunk *c, uint32_t count)
 
         put_row(c, i, table_store_meta(s, first + i), payload);
     }
-    image = table_journal_take(&s->journal, count);
-    for (; image != NULL; image = image->next)
-        put_row(c, image->row - first, &image->meta, image->payload);
+    list = table_journal_take(&s->journal, count);
+    prefetch_images(&s->journal, list);
+    for (; list != NULL; list = list->next) {
+        prefetch_images(&s->journal, list->next);
+        for (uint32_t i = 0; i < list->count; i++) {
+            const struct table_image *image =
+                table_journal_image(&s->journal, list->images[i]);
+
+            put_row(c, image->row - first, &image->meta, image->payload);
+        }
+    }
 }
 
 static void

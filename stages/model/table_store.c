@@ -7,22 +7,13 @@
 #include <assert.h>
 #include <string.h>
 
-/* Tables that may grow larger than this ask for huge pages. */
-#define HUGE_BYTES     (UINT64_C(160) << 20)
-#define META_AHEAD     4096u
 #define LINE_BYTES     64u
 #define PREFETCH_BYTES 256u /* of a row; the rest follows as it is read */
 
 static bool
 reserve_row(struct table_store *s, uint32_t row)
 {
-    uint64_t ahead = (uint64_t)row + META_AHEAD;
-
-    /* Meta comes a few steps before it is needed, so that one step does not
-     * wait for two fresh blocks. */
-    if (ahead > s->row_max)
-        ahead = s->row_max;
-    return table_pages_reserve(&s->meta, ahead) &&
+    return table_pages_reserve(&s->meta, row) &&
            (s->payload.blocks == NULL || table_pages_reserve(&s->payload, row));
 }
 
@@ -44,20 +35,17 @@ bool
 table_store_init(struct table_store *s, uint32_t row_max, size_t payload_bytes)
 {
     uint64_t count = (uint64_t)row_max + 1;
-    enum table_page page = TABLE_PAGE_SMALL;
 
     assert(row_max > 0 && row_max < UINT32_MAX);
     memset(s, 0, sizeof(*s));
     s->row_max = row_max;
-    if (count * (payload_bytes + sizeof(struct row_meta)) > HUGE_BYTES)
-        page = TABLE_PAGE_HUGE;
     table_journal_init(&s->journal, payload_bytes);
-    if (!table_pages_init(&s->meta, sizeof(struct row_meta), count, page))
+    if (!table_pages_init(&s->meta, sizeof(struct row_meta), count))
         goto fail;
     if (payload_bytes > 0 &&
-        !table_pages_init(&s->payload, payload_bytes, count, page))
+        !table_pages_init(&s->payload, payload_bytes, count))
         goto fail;
-    if (!table_index_init(&s->index, count, page))
+    if (!table_index_init(&s->index, count))
         goto fail;
     if (!reserve_row(s, 0))
         goto fail;
@@ -74,7 +62,7 @@ fail:
 void
 table_store_fini(struct table_store *s)
 {
-    table_journal_fini(&s->journal);
+    table_journal_end(&s->journal);
     table_index_fini(&s->index);
     table_pages_fini(&s->payload);
     table_pages_fini(&s->meta);
@@ -157,5 +145,6 @@ table_store_put(struct table_store *s, uint32_t row,
 uint64_t
 table_store_bytes(const struct table_store *s)
 {
-    return s->meta.bytes + s->payload.bytes + table_index_bytes(&s->index);
+    return table_pages_bytes(&s->meta) + table_pages_bytes(&s->payload) +
+           table_index_bytes(&s->index);
 }

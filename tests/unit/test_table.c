@@ -129,9 +129,9 @@ test_table_compares_ids_when_tags_are_equal(void)
     const uint64_t hashes[] = {0x1234500000077ull, 0x1234600000077ull,
                                0x1234700000077ull};
 
-    CHECK(table_pages_init(&rows, sizeof(*meta), 10, TABLE_PAGE_SMALL));
+    CHECK(table_pages_init(&rows, sizeof(*meta), 10));
     CHECK(table_pages_reserve(&rows, 0));
-    CHECK(table_index_init(&x, 10, TABLE_PAGE_SMALL));
+    CHECK(table_index_init(&x, 10));
     for (uint32_t i = 1; i <= 3; i++) {
         meta = table_pages_at(&rows, i);
         *meta = (struct row_meta){.id = 100 + i};
@@ -158,10 +158,9 @@ test_table_index_stays_bounded_when_hashes_begin_alike(void)
     struct table_index x;
     uint32_t put = 0;
 
-    CHECK(table_pages_init(&rows, sizeof(struct row_meta), N + 1,
-                           TABLE_PAGE_SMALL));
+    CHECK(table_pages_init(&rows, sizeof(struct row_meta), N + 1));
     CHECK(table_pages_reserve(&rows, N));
-    CHECK(table_index_init(&x, N, TABLE_PAGE_SMALL));
+    CHECK(table_index_init(&x, N));
     for (uint32_t i = 1; i <= N; i++) {
         struct row_meta *m = table_pages_at(&rows, i);
 

@@ -3,7 +3,7 @@
  * Snapshots of tables while rows change, and restoring them: exact, in part,
  * and from hostile tensors.
  */
-#include "stages/model/table.h"
+#include "stages/model/table_priv.h"
 
 #include "daemon/base/macros.h"
 
@@ -315,6 +315,73 @@ test_snapshot_given_up_leaves_the_next_one_exact(void)
     table_free(&t);
 }
 
+/* Images that a journal holds or has ready. */
+static uint64_t
+count_images(const struct table *t)
+{
+    return t->rows.journal.images.item_count;
+}
+
+static void
+test_snapshot_keeps_one_copy_of_a_row_however_often_it_changes(void)
+{
+    struct table_spec spec = make_spec();
+    struct table *t;
+    struct error err;
+    uint64_t ids[BATCH];
+    uint32_t rows[BATCH];
+
+    spec.admit_after = 1;
+    t = make_table(&spec);
+    for (size_t i = 0; i < BATCH; i++)
+        ids[i] = i + 1;
+    table_see(t, ids, BATCH, 1, rows);
+    CHECK_INT(table_snapshot_begin(t, &err), STATUS_OK);
+    CHECK_INT(count_images(t), 0);
+    for (int64_t now = 2; now < 50; now++) {
+        table_see(t, ids, BATCH / 2, now, rows);
+        for (size_t i = 0; i < BATCH / 2; i++)
+            table_change(t, rows[i])[0] += 1.0f;
+    }
+    CHECK_INT(count_images(t), BATCH / 2);
+    table_snapshot_end(t);
+    CHECK_INT(count_images(t), 0);
+    table_free(&t);
+}
+
+/* Rows behind the reader leave their images to rows before it. */
+static void
+test_snapshot_uses_images_again(void)
+{
+    struct table_journal j;
+    struct row_meta meta = {.id = 1};
+    const float payload[4] = {1, 2, 3, 4};
+    const struct table_list *list;
+    uint32_t chunk;
+    uint32_t rows;
+
+    table_journal_init(&j, sizeof(payload));
+    chunk = 1u << j.chunk_shift;
+    rows = 4 * chunk;
+    CHECK(table_journal_begin(&j, rows));
+    for (uint32_t first = 0; first < rows; first += chunk) {
+        size_t count = 0;
+
+        for (uint32_t i = 0; i < chunk; i++)
+            table_journal_save(&j, first + i, &meta, payload);
+        /* The images of a chunk are lent until the next is taken. */
+        CHECK(j.images.item_count <= 2 * chunk);
+        for (list = table_journal_take(&j, chunk); list != NULL;
+             list = list->next)
+            count += list->count;
+        CHECK_INT(count, chunk);
+    }
+    CHECK_INT(j.images.item_count, 2 * chunk);
+    CHECK(j.lists.item_count <= 2 * (chunk / TABLE_LIST_IMAGES + 2));
+    table_journal_end(&j);
+    table_journal_end(&j);
+}
+
 static void
 test_restore_goes_on_as_if_never_stopped(void)
 {
@@ -565,6 +632,8 @@ main(void)
     RUN(test_snapshot_lists_its_tensors_in_order);
     RUN(test_snapshot_stays_exact_while_rows_change);
     RUN(test_snapshot_given_up_leaves_the_next_one_exact);
+    RUN(test_snapshot_keeps_one_copy_of_a_row_however_often_it_changes);
+    RUN(test_snapshot_uses_images_again);
     RUN(test_restore_goes_on_as_if_never_stopped);
     RUN(test_restore_weights_starts_state_and_counters_anew);
     RUN(test_restore_matching_keeps_what_fits);
