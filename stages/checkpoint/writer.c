@@ -7,6 +7,7 @@
 
 #include "stages/checkpoint/writer_priv.h"
 
+#include "daemon/base/clock.h"
 #include "daemon/base/object.h"
 #include "daemon/base/ring.h"
 
@@ -23,7 +24,8 @@
 #define BUFFERS      8
 #define BUFFER_BYTES ((size_t)1 << 20)
 #define PIECE_MIN    ((size_t)64 << 10) /* room that a read wants */
-#define FILE_NICE    5 /* where cores are short, the trainer goes first */
+#define FILE_NICE    5    /* where cores are short, the trainer goes first */
+#define STEP_S_MAX   1e-3 /* a step reads no longer than this */
 
 /* What the trainer sees of the running checkpoint. */
 enum writer_state {
@@ -377,13 +379,15 @@ is_full(const struct buffer *b)
 enum status
 writer_step(struct checkpoint_writer *w, size_t budget)
 {
+    uint64_t start_ns = clock_now_ns();
     size_t done = 0;
 
     OBJ_CHECK(w, WRITER_MAGIC);
     collect_ready(w);
     if (w->state != WRITER_READING)
         return STATUS_END;
-    while (done < budget) {
+    while (done < budget &&
+           (done == 0 || clock_seconds_since(start_ns) < STEP_S_MAX)) {
         size_t bytes = 0;
 
         if (w->filling == NULL) {
