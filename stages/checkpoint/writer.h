@@ -80,9 +80,9 @@ must_check enum status writer_begin(struct checkpoint_writer *w,
 
 /*
  * writer_step reads up to about budget bytes of the snapshots, and stops a
- * millisecond after it began. OK: there is more; AGAIN: there is more, but the file thread has all buffers; END:
- * nothing is left to read, or nothing is running. Blocks: never. Allocates:
- * nothing.
+ * millisecond after it began. OK: there is more; AGAIN: there is more, but the
+ * file thread has all buffers; END: nothing is left to read, or nothing is
+ * running. Blocks: never. Allocates: nothing.
  */
 must_check enum status writer_step(struct checkpoint_writer *w, size_t budget);
 
