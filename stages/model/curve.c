@@ -237,7 +237,7 @@ look_around(struct curve *c)
 
         for (size_t m = 0; m < CURVE_MODELS; m++)
             now[m] = look_at_cell(&series->cells[m], c->spec.tasks[t].kind,
-                                  c->spec.has_teacher);
+                                  c->spec.tasks[t].has_teacher);
         look_at_marks(c, series, now);
         if (is_point)
             put_point(c, &series->points[c->point_count], now);
@@ -314,6 +314,35 @@ curve_spec(const struct curve *c)
     return &c->spec;
 }
 
+/* One row of one task, student and baseline pointing at its logits. */
+static void
+add_task_row(struct curve *c, size_t t, const struct columns *columns, size_t r,
+             const float *student, const float *baseline, bool is_judged)
+{
+    const struct curve_task *task = &c->spec.tasks[t];
+    const struct outcome_column *o = &columns->tasks[task->column];
+    const float *answers[CURVE_MODELS] = {
+        task->has_teacher ? o->teacher + r * task->width : NULL, student,
+        baseline};
+    float corrected[CURVE_MODELS];
+
+    assert(o->kind == task->kind && o->width == task->width);
+    if (!o->has_outcome[r] || (task->has_teacher && !o->has_teacher[r]))
+        return;
+    if (task->kind == TASK_BINARY && columns->sample_rate[r] < 1.0f) {
+        float shift = logf(columns->sample_rate[r]);
+
+        for (size_t m = 0; m < CURVE_MODELS; m++) {
+            if (answers[m] == NULL)
+                continue;
+            corrected[m] = *answers[m] - shift;
+            answers[m] = &corrected[m];
+        }
+    }
+    count_row(c, t, o->outcome[r], (double)columns->weight[r], answers,
+              is_judged);
+}
+
 void
 curve_add(struct curve *c, const struct columns *columns, const float *student,
           const float *baseline)
@@ -330,15 +359,8 @@ curve_add(struct curve *c, const struct columns *columns, const float *student,
         turn_slices(c);
         for (size_t t = 0; t < spec->task_count; t++) {
             const struct curve_task *task = &spec->tasks[t];
-            const struct outcome_column *o = &columns->tasks[task->column];
-            const float *answers[CURVE_MODELS] = {
-                spec->has_teacher ? o->teacher + r * task->width : NULL,
-                student, baseline};
 
-            assert(o->kind == task->kind && o->width == task->width);
-            if (o->has_outcome[r] && (!spec->has_teacher || o->has_teacher[r]))
-                count_row(c, t, o->outcome[r], (double)columns->weight[r],
-                          answers, is_judged);
+            add_task_row(c, t, columns, r, student, baseline, is_judged);
             student += task->width;
             baseline += baseline != NULL ? task->width : 0;
         }
@@ -377,7 +399,7 @@ curve_summarise(const struct curve *c, size_t task, struct curve_summary *out)
     assert(task < c->spec.task_count && out != NULL);
     for (size_t i = 0; i < CURVE_MODELS; i++)
         m[i] = look_at_cell(&c->series[task].cells[i], c->spec.tasks[task].kind,
-                            c->spec.has_teacher);
+                            c->spec.tasks[task].has_teacher);
     memcpy(out->models, m, sizeof(m));
     out->examples = c->examples;
     out->judged = c->judged;
@@ -416,15 +438,15 @@ curve_marks(const struct curve *c, size_t task)
 bool
 curve_fits(const struct curve_spec *a, const struct curve_spec *b)
 {
-    if (a->task_count != b->task_count || a->has_teacher != b->has_teacher ||
-        a->has_baseline != b->has_baseline || a->window != b->window ||
-        a->point_every != b->point_every ||
+    if (a->task_count != b->task_count || a->has_baseline != b->has_baseline ||
+        a->window != b->window || a->point_every != b->point_every ||
         a->judge_from_ms != b->judge_from_ms)
         return false;
     for (size_t t = 0; t < a->task_count; t++)
         if (strcmp(a->tasks[t].name, b->tasks[t].name) != 0 ||
             a->tasks[t].kind != b->tasks[t].kind ||
             a->tasks[t].width != b->tasks[t].width ||
+            a->tasks[t].has_teacher != b->tasks[t].has_teacher ||
             a->tasks[t].column != b->tasks[t].column)
             return false;
     return true;

@@ -39,14 +39,14 @@ enum curve_model {
 struct curve_task {
     char name[CURVE_NAME_MAX];
     enum task_kind kind;
-    size_t width;  /* logits a row */
-    size_t column; /* index into columns.tasks */
+    size_t width;     /* logits a row */
+    size_t column;    /* index into columns.tasks */
+    bool has_teacher; /* judge only rows that the teacher answered */
 };
 
 struct curve_spec {
     struct curve_task tasks[CURVE_TASKS_MAX];
     size_t task_count;
-    bool has_teacher;      /* judge only rows that the teacher answered */
     bool has_baseline;     /* curve_add gets its answers */
     uint64_t window;       /* examples, CURVE_SLICES at least */
     uint64_t point_every;  /* examples between two points */
@@ -72,7 +72,8 @@ const struct curve_spec *curve_spec(const struct curve *c);
  * student  (B, sum of task widths) its logits, tasks side by side
  * baseline the same of the baseline; NULL exactly when there is none
  *
- * The teacher's answers are those in the columns. Thread: one at a time.
+ * The teacher's answers are those in the columns. Binary answers of a row that
+ * was kept with a sample rate r are judged as the loss is, at z - log r. Thread: one at a time.
  * Allocates: nothing.
  */
 void curve_add(struct curve *c, const struct columns *columns,

@@ -173,8 +173,8 @@ curve_encode(const struct curve *c, struct bytes *out, struct error *err)
         put_count(&w, (uint64_t)task->kind);
         put_count(&w, task->width);
         put_count(&w, task->column);
+        put_count(&w, task->has_teacher);
     }
-    put_count(&w, spec->has_teacher);
     put_count(&w, spec->has_baseline);
     put_count(&w, spec->window);
     put_count(&w, spec->point_every);
@@ -344,8 +344,8 @@ get_spec(struct reader *r, struct curve_spec *spec)
         task->kind = (enum task_kind)get_count(r, TASK_REGRESSION);
         task->width = get_count(r, WIDTH_MAX);
         task->column = get_count(r, WIDTH_MAX);
+        task->has_teacher = get_count(r, 1) != 0;
     }
-    spec->has_teacher = get_count(r, 1) != 0;
     spec->has_baseline = get_count(r, 1) != 0;
     spec->window = get_count(r, UINT64_MAX);
     spec->point_every = get_count(r, UINT64_MAX);

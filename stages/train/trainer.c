@@ -56,13 +56,21 @@ struct trainer {
 
 /* ---- opening ---- */
 
+/* Whether examples come with a teacher's answer for a task. */
+static bool
+has_teacher(const struct settings *s, const struct task_settings *task)
+{
+    if (s->teacher_kind == TEACHER_KIND_FIELD)
+        return task->teacher_path[0] != '\0';
+    return s->teacher_kind == TEACHER_KIND_CHECKPOINT &&
+           s->train_input == TRAIN_INPUT_LABELS;
+}
+
 static void
 fill_curve_spec(struct curve_spec *out, const struct settings *s)
 {
     *out = (struct curve_spec){
         .task_count = s->task_count,
-        .has_teacher = s->train_input == TRAIN_INPUT_LABELS ||
-                       s->teacher_kind == TEACHER_KIND_FIELD,
         .has_baseline = s->baseline,
         .window = s->metrics_window,
         .point_every = s->metrics_point_every,
@@ -75,6 +83,7 @@ fill_curve_spec(struct curve_spec *out, const struct settings *s)
         t->kind = s->tasks[i].kind;
         t->width = t->kind == TASK_CLASS ? s->tasks[i].classes : 1;
         t->column = i;
+        t->has_teacher = has_teacher(s, &s->tasks[i]);
     }
 }
 

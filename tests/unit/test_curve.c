@@ -16,6 +16,7 @@ static float teacher[3][ROWS * K];
 static float student[ROWS * (K + 2)];
 static float baseline[ROWS * (K + 2)];
 static float weight[ROWS];
+static float sample_rate[ROWS];
 static int64_t time_ms[ROWS];
 
 static double
@@ -50,6 +51,7 @@ make_stream(void)
         outcome[1][r] = (float)(r % K);
         outcome[2][r] = truth;
         weight[r] = 1.0f;
+        sample_rate[r] = 1.0f;
         time_ms[r] = (int64_t)r;
         teacher[0][r] = truth;
         teacher[2][r] = truth + 0.5f;
@@ -74,11 +76,10 @@ static struct curve_spec
 make_spec(void)
 {
     struct curve_spec spec = {
-        .tasks = {{"liked", TASK_BINARY, 1, 0},
-                  {"kind", TASK_CLASS, K, 1},
-                  {"score", TASK_REGRESSION, 1, 2}},
+        .tasks = {{"liked", TASK_BINARY, 1, 0, true},
+                  {"kind", TASK_CLASS, K, 1, true},
+                  {"score", TASK_REGRESSION, 1, 2, true}},
         .task_count = 3,
-        .has_teacher = true,
         .has_baseline = true,
         .window = 5000,
         .point_every = 1000,
@@ -100,6 +101,7 @@ feed(struct curve *c, size_t first, size_t last, size_t batch)
             .task_count = 3,
             .tasks = tasks,
             .weight = weight + r,
+            .sample_rate = sample_rate + r,
             .time_ms = time_ms + r,
         };
 
@@ -204,7 +206,7 @@ only_rows_that_all_can_be_judged_on_count(void)
         CHECK_INT(curve_gauge(c, 0, (enum curve_model)m)->rows, 10);
     curve_free(&c);
 
-    spec.has_teacher = false;
+    spec.tasks[0].has_teacher = false;
     c = make_curve(&spec);
     feed(c, 0, 100, 100);
     CHECK_INT(curve_gauge(c, 0, CURVE_STUDENT)->rows, 50);
@@ -216,6 +218,27 @@ only_rows_that_all_can_be_judged_on_count(void)
     curve_free(&c);
     memset(has_outcome[0], 1, sizeof(has_outcome[0]));
     memset(has_teacher[0], 1, sizeof(has_teacher[0]));
+}
+
+static void
+sampled_rows_are_judged_as_they_are_learned(void)
+{
+    static struct quality plain;
+    struct curve_spec spec = make_spec();
+    struct curve *c = make_curve(&spec);
+
+    quality_reset(&plain);
+    for (size_t r = 0; r < 100; r++) {
+        sample_rate[r] = 0.25f;
+        quality_add(&plain, student[r * (K + 2)] - logf(0.25f), outcome[0][r],
+                    1.0f);
+    }
+    feed(c, 0, 100, 100);
+    CHECK_NEAR(quality_log_loss(curve_gauge(c, 0, CURVE_STUDENT)),
+               quality_log_loss(&plain), 1e-12);
+    for (size_t r = 0; r < 100; r++)
+        sample_rate[r] = 1.0f;
+    curve_free(&c);
 }
 
 static void
@@ -434,6 +457,7 @@ main(void)
     RUN(everything_is_what_a_plain_gauge_says);
     RUN(class_and_regression_have_their_own_measures);
     RUN(only_rows_that_all_can_be_judged_on_count);
+    RUN(sampled_rows_are_judged_as_they_are_learned);
     RUN(the_window_forgets_and_the_sums_begin_when_told);
     RUN(a_window_between_slices_covers_nine_and_a_part);
     RUN(points_thin_out_and_stay_evenly_spaced);

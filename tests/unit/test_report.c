@@ -26,11 +26,11 @@ make_curve(int64_t judge_from_ms, bool has_baseline)
                               .task_count = 1,
                               .tasks = &column,
                               .weight = values[4],
+                              .sample_rate = values[4],
                               .time_ms = times};
     struct curve_spec spec = {
-        .tasks = {{"liked", TASK_BINARY, 1, 0}},
+        .tasks = {{"liked", TASK_BINARY, 1, 0, true}},
         .task_count = 1,
-        .has_teacher = true,
         .has_baseline = has_baseline,
         .window = 1000,
         .point_every = 500,
