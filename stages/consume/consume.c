@@ -497,6 +497,10 @@ open_parts(struct consume *c, struct pipeline *p, struct error *err)
                              c->done, err);
     if (st == STATUS_BADDATA && p->accepts_reset) {
         log_warn("position_reset", "text=\"%s\"", err->text);
+        if (p->role == ROLE_ANNOTATE)
+            log_warn("labels_kept",
+                     "text=\"events at offsets that have labels are passed "
+                     "over; raise labels.generation to label them anew\"");
         c->done = (struct log_position){0};
         st = log_reader_open(&c->reader, c->path, tail, c->record_bytes_max,
                              c->done, err);
