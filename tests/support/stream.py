@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Streams, configurations and digests for tests that run both roles.
 
-StreamCase gives each test the folder run/ for what the daemon writes and
-run.yaml for its configuration; `self.configure(...)` writes one, `self.run_all`
-runs it to its end, and `self.outcome()` is what two runs are compared by.
+`self.configure(...)` writes run.yaml, whose runs write below run/;
+`self.run_all()` runs it to its end, and `self.outcome()` is what two runs are
+compared by.
 """
 
 import gzip
