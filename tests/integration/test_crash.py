@@ -23,20 +23,26 @@ class KilledCase(StreamCase):
         """Kills a run so often, by turns soon after its start and when the
         labels log has grown some more, so that each start gets further.
         whole: bytes that the labels log ends with; seconds: of a run."""
-        for i in range(kills):
+        done, ended = 0, 0
+        while done < kills:
             process = self.start_all()
-            if i % 2 == 0:
-                wait = rng.uniform(0.01, seconds / 10)
-                was_killed = self.kill(process, lambda t, w=wait: t >= w)
-            else:
-                now = self.size("run", "labels.ndjson")
-                step = (whole - now) / ((kills - i) / 2 + 1)
-                until = now + step * rng.uniform(0.2, 1.8)
-                was_killed = self.kill(
-                    process, lambda t, u=until:
-                    self.size("run", "labels.ndjson") >= u)
-            self.assertTrue(was_killed, f"run ended before kill {i + 1}")
-        self.assertLess(self.size("run", "labels.ndjson"), whole)
+            now = self.size("run", "labels.ndjson")
+            step = (whole - now) / ((kills - done) / 2 + 1)
+            until = now + step * rng.uniform(0.2, 1.5)
+            wait = rng.uniform(0.01, seconds / 10)
+
+            def is_time(since, done=done, until=until, wait=wait):
+                if done % 2 == 0:
+                    return since >= wait
+                return self.size("run", "labels.ndjson") >= until
+
+            if self.kill(process, is_time):
+                done += 1
+                continue
+            # This machine was too busy to be in time: another run.
+            ended += 1
+            self.assertLess(ended, 4, "runs end before they can be killed")
+            self.forget()
 
     def undisturbed(self, **options):
         """Runs once to the end; gives the outcome, seconds and bytes of
@@ -79,22 +85,23 @@ class TestKill(KilledCase):
         self.assertEqual(self.outcome(), wanted)
 
 
-POINTS = (
-    "emit_between_dead_letters_and_labels",
-    "emit_after_labels",
-    "log_torn_line",
-    "train_after_dead_letters",
-    "train_before_checkpoint",
-    "checkpoint_while_writing",
-    "checkpoint_before_manifest",
-    "checkpoint_before_rename",
-    "checkpoint_before_latest",
-    "pointer_before_rename",
-    "checkpoint_after_latest",
-    "checkpoint_while_pruning",
-    "publish_before_manifest",
-    "publish_before_rename",
-)
+# Each with how often it is passed at least, however slow the disk is.
+POINTS = {
+    "emit_between_dead_letters_and_labels": 2,
+    "emit_after_labels": 2,
+    "log_torn_line": 2,
+    "train_after_dead_letters": 2,
+    "train_before_checkpoint": 2,
+    "checkpoint_while_writing": 2,
+    "checkpoint_before_manifest": 2,
+    "checkpoint_before_rename": 2,
+    "checkpoint_before_latest": 2,
+    "pointer_before_rename": 2,
+    "checkpoint_after_latest": 2,
+    "checkpoint_while_pruning": 1,
+    "publish_before_manifest": 1,
+    "publish_before_rename": 1,
+}
 
 
 class TestCrashPoints(KilledCase):
@@ -102,13 +109,13 @@ class TestCrashPoints(KilledCase):
         lines = sample_lines(12000)
         lines[5000:5000] = [b"{\n", b"[1]\n", b"\xff\xfe\n"]
         self.write_events(lines)
-        self.configure(checkpoint={"every": 2000, "keep": 2},
+        self.configure(checkpoint={"every": 2000, "keep": 1},
                        publish={"every": 4000, "keep": 1})
         self.run_all(crash=True)
         wanted = self.outcome()
         self.assertIn("dead/events.ndjson", wanted)
-        for point in POINTS:
-            for turn in (1, 2):
+        for point, turns in POINTS.items():
+            for turn in range(1, turns + 1):
                 with self.subTest(point=point, turn=turn):
                     self.forget()
                     self.run_all(
@@ -127,7 +134,7 @@ class TestCrashPoints(KilledCase):
         wanted = self.outcome()
         self.forget()
         hits = 0
-        for i, point in enumerate(POINTS * 2):
+        for i, point in enumerate(list(POINTS) * 2):
             done = self.run_all(
                 crash=True, status=None,
                 env={"DISTILLD_CRASHPOINT": f"{point}:{2 + i // len(POINTS)}"})
