@@ -37,7 +37,7 @@ print_like(3, 4) void settings_problems_add(struct settings_problems *problems,
                                             const char *format, ...);
 
 /* settings_distance counts the edits (insert, delete, change, swap of
- * neighbours) between two texts; SIZE_MAX when one is too long to compare. */
+ * neighbors) between two texts; SIZE_MAX when one is too long to compare. */
 size_t settings_distance(const char *a, const char *b);
 
 /* settings_is_near says whether distance edits may be a slip in text. */

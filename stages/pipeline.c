@@ -21,8 +21,8 @@ static const struct stage_ops *const roles[][ROLE_STAGES] = {
     [ROLE_ANNOTATE] =
         {
             &consume_stage,  /* records of the events log -> events   */
-            &annotate_stage, /* events + teacher          -> labelled */
-            &emit_stage,     /* labelled                  -> labels log */
+            &annotate_stage, /* events + teacher          -> labeled */
+            &emit_stage,     /* labeled                  -> labels log */
         },
     [ROLE_TRAIN] =
         {

@@ -34,8 +34,8 @@ static const char *const words_seen_by[] = {[SEEN_BY_BOTH] = "both",
                                             NULL};
 static const char *const words_transform[] = {
     [TRANSFORM_LOG] = "log",
-    [TRANSFORM_STANDARDISE] = "standardise",
-    [TRANSFORM_BUCKETISE] = "bucketise",
+    [TRANSFORM_STANDARDIZE] = "standardize",
+    [TRANSFORM_BUCKETIZE] = "bucketize",
     NULL};
 static const char *const words_task_kind[] = {[TASK_BINARY] = "binary",
                                               [TASK_CLASS] = "class",

@@ -36,8 +36,8 @@ enum seen_by {
 
 enum transform {
     TRANSFORM_LOG,
-    TRANSFORM_STANDARDISE,
-    TRANSFORM_BUCKETISE,
+    TRANSFORM_STANDARDIZE,
+    TRANSFORM_BUCKETIZE,
 };
 
 enum teacher_kind {

@@ -99,25 +99,25 @@ check_idle(struct check *c, const struct feature_settings *f,
 static void
 check_numbers(struct check *c, const struct feature_settings *f)
 {
-    bool has_buckets = settings_has_transform(f, TRANSFORM_BUCKETISE);
+    bool has_buckets = settings_has_transform(f, TRANSFORM_BUCKETIZE);
 
     if (has_buckets && f->kind != FEATURE_NUMBER)
         complain(c, key_of(c, "features", f->name, "transform"),
-                 "bucketise of a vector, expected it for kind number only");
-    if (has_buckets && settings_has_transform(f, TRANSFORM_STANDARDISE))
+                 "bucketize of a vector, expected it for kind number only");
+    if (has_buckets && settings_has_transform(f, TRANSFORM_STANDARDIZE))
         complain(c, key_of(c, "features", f->name, "transform"),
-                 "standardise and bucketise, expected one of them");
+                 "standardize and bucketize, expected one of them");
     if (settings_has_transform(f, TRANSFORM_LOG) &&
         f->transform.items[0] != TRANSFORM_LOG)
         complain(c, key_of(c, "features", f->name, "transform"),
                  "log is not the first, expected it before the others");
     if (has_buckets && f->boundaries.count == 0)
         complain(c, key_of(c, "features", f->name, "boundaries"),
-                 "is missing, expected the boundaries for bucketise, such as "
+                 "is missing, expected the boundaries for bucketize, such as "
                  "[1, 10, 100]");
     if (!has_buckets && f->boundaries.count > 0)
         complain(c, key_of(c, "features", f->name, "boundaries"),
-                 "has no effect, expected transform: [bucketise] with it");
+                 "has no effect, expected transform: [bucketize] with it");
     for (size_t i = 1; i < f->boundaries.count; i++) {
         if (f->boundaries.items[i] > f->boundaries.items[i - 1])
             continue;
@@ -138,7 +138,7 @@ check_feature(struct check *c, const struct feature_settings *f)
     bool is_bag = f->kind == FEATURE_BAG;
     bool is_numeric = f->kind == FEATURE_NUMBER || f->kind == FEATURE_VECTOR;
     bool has_ids =
-        !is_numeric || settings_has_transform(f, TRANSFORM_BUCKETISE);
+        !is_numeric || settings_has_transform(f, TRANSFORM_BUCKETIZE);
 
     check_json_path(c, key_of(c, "features", f->name, "path"),
                     *f->path == '\0' ? f->name : f->path);

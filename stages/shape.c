@@ -43,7 +43,7 @@ fill_event_feature(struct event_feature *out, const struct feature_settings *f)
         out->range_min = f->range.items[0];
         out->range_max = f->range.items[1];
     }
-    if (settings_has_transform(f, TRANSFORM_BUCKETISE)) {
+    if (settings_has_transform(f, TRANSFORM_BUCKETIZE)) {
         out->boundaries = f->boundaries.items;
         out->boundary_count = f->boundaries.count;
     }
@@ -152,20 +152,20 @@ static void
 fill_model_feature(struct model_feature *out, const struct feature_settings *f,
                    const struct model_settings *m, size_t column)
 {
-    bool is_bucketised = settings_has_transform(f, TRANSFORM_BUCKETISE);
+    bool is_bucketized = settings_has_transform(f, TRANSFORM_BUCKETIZE);
 
     *out = (struct model_feature){
         .name = f->name,
-        .kind = is_bucketised ? FEATURE_CATEGORICAL : f->kind,
+        .kind = is_bucketized ? FEATURE_CATEGORICAL : f->kind,
         .column = column,
         .rows_max = f->rows_max > 0 ? f->rows_max : m->rows_max,
         .admit_after = (uint32_t)f->admit_after,
         .expire_after_s = (uint32_t)(f->expire_after / 1000),
-        .standardise = settings_has_transform(f, TRANSFORM_STANDARDISE),
+        .standardize = settings_has_transform(f, TRANSFORM_STANDARDIZE),
         .has_indicator =
             f->missing_indicator &&
             (f->kind == FEATURE_NUMBER || f->kind == FEATURE_VECTOR) &&
-            !is_bucketised,
+            !is_bucketized,
         .ids_max = f->kind == FEATURE_BAG ? f->ids_max : 1,
     };
     if (out->kind == FEATURE_VECTOR)

@@ -50,7 +50,7 @@ must_check enum status model_shape_bind(struct spec_owned *spec,
                                         const struct event_spec *events,
                                         const char *who, struct error *err);
 
-/* objectives_fill writes what each task's step minimises: (task_count) in the
+/* objectives_fill writes what each task's step minimizes: (task_count) in the
  * order of settings; has_teacher false: the baseline, outcomes alone. */
 void objectives_fill(struct objective *out, const struct settings *s,
                      bool has_teacher);

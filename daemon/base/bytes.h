@@ -24,7 +24,7 @@ struct bytes {
 /* bytes_init makes it empty, with no memory yet. */
 void bytes_init(struct bytes *b, size_t max);
 
-/* bytes_fini frees the memory; the struct may be initialised again. */
+/* bytes_fini frees the memory; the struct may be initialized again. */
 void bytes_fini(struct bytes *b);
 
 /* bytes_reserve makes room for n more bytes. TOOBIG beyond max, NOMEM. */

@@ -36,7 +36,7 @@ print_like(3, 4) enum status
     error_errno(struct error *err, int errno_value, const char *format, ...);
 
 #ifdef __clang_analyzer__
-/* What the two promise, where an analyser cannot see their bodies. */
+/* What the two promise, where an analyzer cannot see their bodies. */
 #define error_set(err, st, ...) (error_set((err), (st), __VA_ARGS__), (st))
 #define error_errno(...)        (error_errno(__VA_ARGS__), STATUS_IO)
 #endif

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* hash64 is XXH64 with seed 0: fast, the same on every machine, and no
- * defence against someone who wants collisions. Thread: any. */
+ * defense against someone who wants collisions. Thread: any. */
 uint64_t hash64(const void *bytes, size_t len);
 
 /* hash64_seeded is XXH64 with a seed of its own. Thread: any. */

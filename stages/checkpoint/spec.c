@@ -127,7 +127,7 @@ put_feature_shape(struct json_writer *w, const struct model_feature *f)
     put_word(w, "name", f->name);
     put_word(w, "kind", spec_feature_kinds[f->kind]);
     put_count(w, "width", f->kind == FEATURE_NUMBER ? 1 : f->width);
-    put_flag(w, "standardise", f->standardise);
+    put_flag(w, "standardize", f->standardize);
     put_flag(w, "has_indicator", f->has_indicator);
 }
 
@@ -366,8 +366,8 @@ compare_features(struct difference *d, const struct model_spec *a,
                        f->kind == FEATURE_VECTOR ? "vector width"
                                                  : "embedding width",
                        f->name, f->width, g->width);
-        say_word(d, "standardise", f->name, yes_no(f->standardise),
-                 yes_no(g->standardise));
+        say_word(d, "standardize", f->name, yes_no(f->standardize),
+                 yes_no(g->standardize));
         say_word(d, "indicator of missing values", f->name,
                  yes_no(f->has_indicator), yes_no(g->has_indicator));
     }

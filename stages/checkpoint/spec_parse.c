@@ -150,7 +150,7 @@ get_feature(struct reader *r, const struct cJSON *o, struct model_feature *f,
     f->name = get_name(r, o, names);
     f->kind = (enum feature_kind)get_word(r, o, "kind", spec_feature_kinds);
     f->width = (size_t)get_count(r, o, "width", WIDTH_MAX);
-    f->standardise = get_flag(r, o, "standardise");
+    f->standardize = get_flag(r, o, "standardize");
     f->has_indicator = get_flag(r, o, "has_indicator");
     f->column = (size_t)get_count(r, o, "column", COLUMN_MAX);
     f->ids_max = (size_t)get_count(r, o, "ids_max", UINT32_MAX);

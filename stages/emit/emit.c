@@ -30,7 +30,7 @@ struct emit {
     struct log_writer *labels;
     struct dead_letters *dead_letters;
     struct worker *worker;
-    struct log_position after_labels; /* events before it are labelled */
+    struct log_position after_labels; /* events before it are labeled */
     const struct event_spec *spec;
     const char *teacher_name;
     const char *topic; /* name of the events log */

@@ -12,7 +12,7 @@
  *
  *   id = xxh64(name, 0x1F, value; seed 0) & (2^53 - 1), and 1 in place of 0
  *
- * name and value are UTF-8 bytes, as they come, without normalisation. A value
+ * name and value are UTF-8 bytes, as they come, without normalization. A value
  * that is no string is hashed as its canonical text (json_scalar_text):
  * integers as decimal digits, so that 7 and "7" are one id, booleans as "true"
  * and "false". Fractions are no ids. Bucket k of a number is the value "k".

@@ -39,7 +39,7 @@ struct label {
     const struct event_task *tasks;
     size_t task_count;
     const float *logits; /* all tasks side by side in order; NULL: the event
-                            goes out unlabelled, "soft_label":{} */
+                            goes out unlabeled, "soft_label":{} */
     const char *event;   /* the bytes as they came, accepted by a decoder */
     size_t event_bytes;
 };

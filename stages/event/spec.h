@@ -41,7 +41,7 @@ struct event_feature {
     double range_max; /* */
     const double *boundaries; /* NUMBER: ascending; bucket k holds x with
                                  boundaries[k - 1] <= x < boundaries[k] */
-    size_t boundary_count;    /* 0: not bucketised */
+    size_t boundary_count;    /* 0: not bucketized */
 };
 
 enum teacher_output {

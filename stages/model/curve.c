@@ -136,8 +136,8 @@ look_at_cell(const struct curve_cell *cell, enum task_kind kind,
     out.score = say_score(kind, q->weight, q->outcome,
                           is_binary ? quality_auc(q) : nan(""));
     out.loss = quality_log_loss(q);
-    out.normalised_entropy =
-        is_binary ? quality_normalised_entropy(q) : nan("");
+    out.normalized_entropy =
+        is_binary ? quality_normalized_entropy(q) : nan("");
     out.calibration = is_binary ? quality_calibration(q) : nan("");
     out.distance =
         has_teacher && q->weight > 0.0 ? cell->distance / q->weight : nan("");
@@ -391,7 +391,7 @@ curve_eta(double teacher, double student, double baseline)
 }
 
 void
-curve_summarise(const struct curve *c, size_t task, struct curve_summary *out)
+curve_summarize(const struct curve *c, size_t task, struct curve_summary *out)
 {
     struct curve_quality m[CURVE_MODELS];
 

@@ -90,7 +90,7 @@ uint64_t curve_examples(const struct curve *c);
 struct curve_quality {
     double score;
     double loss;
-    double normalised_entropy; /* binary */
+    double normalized_entropy; /* binary */
     double calibration;        /* binary */
     double window_score;
     double window_loss;
@@ -108,8 +108,8 @@ struct curve_summary {
     double eta_loss;
 };
 
-/* curve_summarise says how the task stands now. */
-void curve_summarise(const struct curve *c, size_t task,
+/* curve_summarize says how the task stands now. */
+void curve_summarize(const struct curve *c, size_t task,
                      struct curve_summary *out);
 
 /* curve_quality lends the gauge over everything of a binary task, until

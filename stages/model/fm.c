@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bi-interaction of a factorisation machine, linear in its fields. */
+/* The bi-interaction of a factorization machine, linear in its fields. */
 #include "stages/model/fm.h"
 
 #include <string.h>

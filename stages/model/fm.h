@@ -5,7 +5,7 @@
 #include "stages/model/matrix.h"
 
 /*
- * The bi-interaction of a factorisation machine (Rendle 2010, He 2017): all
+ * The bi-interaction of a factorization machine (Rendle 2010, He 2017): all
  * pairwise products of the fields' embeddings, summed, one number a dimension:
  * ((sum_f v_f)^2 - sum_f v_f^2) / 2. The embeddings lie in x at the columns
  * offsets[0..F), D columns each, D being y's columns.

@@ -15,7 +15,7 @@
  * bounded blocks).
  *
  *   x0     = [ embedding of every categorical and bag feature (bags: mean),
- *              numbers and vectors (standardised when asked), 1 indicator a
+ *              numbers and vectors (standardized when asked), 1 indicator a
  *              number or vector that may be missing ]
  *   xl+1   = x0 * (Wl xl + bl) + xl                      cross layers
  *   h      = MLP(xl)
@@ -84,7 +84,7 @@ struct model_feature {
     uint64_t rows_max;       /* of the table, without row 0 */
     uint32_t admit_after;    /* sightings before an id gets a row; 1: at once */
     uint32_t expire_after_s; /* 0: never */
-    bool standardise;        /* NUMBER, VECTOR: by running mean and deviation
+    bool standardize;        /* NUMBER, VECTOR: by running mean and deviation
                                 of the batches before */
     bool has_indicator;      /* NUMBER, VECTOR: may be missing, so one more
                                 input says when it is */
@@ -124,7 +124,7 @@ enum distill_kind {
     DISTILL_PROBABILITY_MSE,
 };
 
-/* What one task's step minimises; reference: Hinton 2015 for T and T^2. */
+/* What one task's step minimizes; reference: Hinton 2015 for T and T^2. */
 struct objective {
     float hard_weight;
     float soft_weight;

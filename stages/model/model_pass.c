@@ -46,8 +46,8 @@ gather_numeric(const struct model *m, const struct numeric *num,
 
         if (!is_present)
             memset(to, 0, width * sizeof(*to));
-        else if (num->feature->standardise)
-            standardise_row(&num->stats, to, from);
+        else if (num->feature->standardize)
+            standardize_row(&num->stats, to, from);
         else
             memcpy(to, from, width * sizeof(*to));
         if (num->indicator != NONE)

@@ -7,7 +7,7 @@
 #include "stages/model/matrix.h"
 #include "stages/model/model.h"
 #include "stages/model/optimizer.h"
-#include "stages/model/standardise.h"
+#include "stages/model/standardize.h"
 
 #include "daemon/base/object.h"
 
@@ -57,7 +57,7 @@ struct numeric {
     size_t offset;    /* in the inputs */
     size_t indicator; /* in the inputs, or NONE */
     size_t linear;    /* its weight (L, width [+ 1]) in parameters, or NONE */
-    struct standardise stats;
+    struct standardize stats;
 };
 
 struct task {
@@ -118,7 +118,7 @@ struct model {
     float *parameters;
     float *first;  /* optimizer state, or NULL */
     float *second; /* optimizer state, or NULL */
-    double *stats; /* of all standardised features */
+    double *stats; /* of all standardized features */
     float *scales;
     int64_t counters[COUNTER_COUNT];
 

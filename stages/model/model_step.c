@@ -196,8 +196,8 @@ change_part(void *ctx, size_t number)
         const struct model_feature *f = m->numerics[i].feature;
         const struct column *c = &m->batch->features[f->column];
 
-        if (f->standardise)
-            standardise_learn(&m->numerics[i].stats, c->values, c->present, B);
+        if (f->standardize)
+            standardize_learn(&m->numerics[i].stats, c->values, c->present, B);
     }
     expire_part(ctx, number);
 }
@@ -210,8 +210,8 @@ begin_batch(struct model *m, const struct columns *c)
     assert(c->row_count <= m->spec.batch_max);
     m->batch = c;
     for (size_t i = 0; i < m->numeric_count; i++) {
-        if (m->numerics[i].feature->standardise)
-            standardise_prepare(&m->numerics[i].stats);
+        if (m->numerics[i].feature->standardize)
+            standardize_prepare(&m->numerics[i].stats);
     }
 }
 

@@ -8,7 +8,7 @@
  *   mlp/<l>/weight (O, I)    mlp/<l>/bias (O)
  *   head/<task>/weight (K, U), head/<task>/auxiliary/weight (K, U); biases (K)
  *   linear/<feature>/weight (L, width, one more for an indicator)
- *   <feature>/mean, variance (width), count (1) of standardised features
+ *   <feature>/mean, variance (width), count (1) of standardized features
  *   <tensor>/adagrad or <tensor>/adam_m, adam_v (optimizer state)
  *   model/counters (steps, examples, updates, event clock in ms)
  */
@@ -165,7 +165,7 @@ list_stats(struct model *m)
     for (size_t i = 0; i < m->numeric_count; i++) {
         const struct model_feature *f = m->numerics[i].feature;
 
-        for (size_t k = 0; f->standardise && k < COUNT(parts); k++) {
+        for (size_t k = 0; f->standardize && k < COUNT(parts); k++) {
             (void)add_entry(m, TENSOR_F64, 1, 1, k == 2 ? 1 : f->width);
             name_last(m, "%s/%s", f->name, parts[k]);
         }
@@ -234,7 +234,7 @@ begin_learned(const struct model *m, const struct entry *e)
     }
 }
 
-/* Points mean, variance and count of each standardised feature into stats. */
+/* Points mean, variance and count of each standardized feature into stats. */
 static void
 attach_stats(struct model *m)
 {
@@ -242,10 +242,10 @@ attach_stats(struct model *m)
     float *scale = m->scales;
 
     for (size_t i = 0; i < m->numeric_count; i++) {
-        struct standardise *s = &m->numerics[i].stats;
+        struct standardize *s = &m->numerics[i].stats;
         size_t width = m->numerics[i].feature->width;
 
-        if (!m->numerics[i].feature->standardise)
+        if (!m->numerics[i].feature->standardize)
             continue;
         s->width = width;
         s->mean = at;

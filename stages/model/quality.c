@@ -96,7 +96,7 @@ quality_auc(const struct quality *q)
 }
 
 double
-quality_normalised_entropy(const struct quality *q)
+quality_normalized_entropy(const struct quality *q)
 {
     double p;
     double entropy;

@@ -10,7 +10,7 @@
 
 /*
  * Progressive quality of binary predictions (and losses of the other kinds):
- * log-loss, AUC, normalised entropy, calibration. Bounded memory: AUC comes
+ * log-loss, AUC, normalized entropy, calibration. Bounded memory: AUC comes
  * from two histograms over the predicted probability's logit (QUALITY_BINS
  * bins over [-16, 16], ties count half; the error is below 1e-4 and tested).
  * A gauge is plain data: it can be added, subtracted bin-wise, written to and
@@ -37,10 +37,10 @@ void quality_reset(struct quality *q);
 void quality_add(struct quality *q, float logit, float outcome, float weight);
 
 /* Means over what was added; NAN where there is nothing to say (no row; for
- * AUC and normalised entropy also when only one class came). */
+ * AUC and normalized entropy also when only one class came). */
 double quality_log_loss(const struct quality *q);
 double quality_auc(const struct quality *q);
-double quality_normalised_entropy(const struct quality *q);
+double quality_normalized_entropy(const struct quality *q);
 double quality_calibration(const struct quality *q); /* mean p / mean y */
 
 /* One group of rows with like predictions. */

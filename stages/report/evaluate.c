@@ -113,7 +113,7 @@ measure_whole(const struct evaluation *e, size_t model,
     if (e->spec.kind != TASK_BINARY)
         return;
     out[EVALUATION_SCORE] = quality_auc(q);
-    out[EVALUATION_ENTROPY] = quality_normalised_entropy(q);
+    out[EVALUATION_ENTROPY] = quality_normalized_entropy(q);
     out[EVALUATION_CALIBRATION] = quality_calibration(q);
 }
 

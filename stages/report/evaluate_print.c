@@ -22,7 +22,7 @@ struct measure_name {
 static const struct measure_name names[][EVALUATION_MEASURES] = {
     [TASK_BINARY] = {{"auc", "AUC"},
                      {"log_loss", "log-loss"},
-                     {"normalised_entropy", "norm. entropy"},
+                     {"normalized_entropy", "norm. entropy"},
                      {"calibration", "calibration"}},
     [TASK_CLASS] = {{"accuracy", "accuracy"},
                     {"cross_entropy", "cross-entropy"},

@@ -19,7 +19,7 @@ forget_model(struct report_model *m)
     *m = (struct report_model){
         .auc = nan(""),
         .log_loss = nan(""),
-        .normalised_entropy = nan(""),
+        .normalized_entropy = nan(""),
         .calibration = nan(""),
         .parameters = nan(""),
         .dense_parameters = nan(""),
@@ -80,14 +80,14 @@ report_take_curve(struct report_setting *s, const struct curve *c, size_t task)
 
     assert(s != NULL && task < spec->task_count);
     assert(spec->tasks[task].kind == TASK_BINARY);
-    curve_summarise(c, task, &summary);
+    curve_summarize(c, task, &summary);
     for (size_t i = 0; i < CURVE_MODELS; i++) {
         const struct curve_quality *q = &summary.models[i];
         struct report_model *m = &s->models[i];
 
         m->auc = q->score;
         m->log_loss = q->loss;
-        m->normalised_entropy = q->normalised_entropy;
+        m->normalized_entropy = q->normalized_entropy;
         m->calibration = q->calibration;
         m->distance = q->distance;
         m->bin_count = quality_reliability(

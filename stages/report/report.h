@@ -25,7 +25,7 @@
 struct report_model {
     double auc;
     double log_loss;
-    double normalised_entropy;
+    double normalized_entropy;
     double calibration; /* mean prediction / mean outcome */
     double parameters;
     double dense_parameters;

@@ -266,8 +266,8 @@ put_table(struct html *h, const struct report_setting *s)
                 "<th class=\"baseline\">baseline</th></tr></thead><tbody>\n");
     put_quality_row(h, "AUC", t->auc, m->auc, b->auc);
     put_quality_row(h, "log-loss", t->log_loss, m->log_loss, b->log_loss);
-    put_quality_row(h, "normalized entropy", t->normalised_entropy,
-                    m->normalised_entropy, b->normalised_entropy);
+    put_quality_row(h, "normalized entropy", t->normalized_entropy,
+                    m->normalized_entropy, b->normalized_entropy);
     put_quality_row(h, "calibration", t->calibration, m->calibration,
                     b->calibration);
     put_cost_row(h, "parameters", format_count, t->parameters, m->parameters,

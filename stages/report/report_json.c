@@ -36,7 +36,7 @@ put_model(struct json_writer *w, const struct report_model *m)
     json_open_object(w);
     put_number(w, "auc", m->auc);
     put_number(w, "log_loss", m->log_loss);
-    put_number(w, "normalised_entropy", m->normalised_entropy);
+    put_number(w, "normalized_entropy", m->normalized_entropy);
     put_number(w, "calibration", m->calibration);
     put_size(w, "parameters", m->parameters);
     put_size(w, "dense_parameters", m->dense_parameters);

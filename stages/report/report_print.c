@@ -37,7 +37,7 @@ struct measure {
 static const struct measure measures[] = {
     MEASURE("AUC", auc, MEASURE_UP),
     MEASURE("log-loss", log_loss, MEASURE_DOWN),
-    MEASURE("normalized entropy", normalised_entropy, MEASURE_DOWN),
+    MEASURE("normalized entropy", normalized_entropy, MEASURE_DOWN),
     MEASURE("calibration", calibration, MEASURE_PLAIN),
     MEASURE("parameters", parameters, MEASURE_COUNT),
     MEASURE("dense parameters", dense_parameters, MEASURE_COUNT),

@@ -245,7 +245,7 @@ write_metrics(const struct trainer *t, char text[METRICS_BYTES])
     for (size_t i = 0; i < t->settings->task_count; i++) {
         struct curve_summary summary;
 
-        curve_summarise(t->curve, i, &summary);
+        curve_summarize(t->curve, i, &summary);
         json_put_key(&w, t->settings->tasks[i].name);
         json_open_object(&w);
         json_put_key(&w, "examples");
@@ -469,7 +469,7 @@ trainer_finish(struct trainer *t, bool is_end, uint64_t *due, struct error *err)
             t->pending_due = durable;
     }
     for (size_t i = 0; i < t->settings->task_count; i++)
-        curve_summarise(t->curve, i, &t->pipeline->quality[i]);
+        curve_summarize(t->curve, i, &t->pipeline->quality[i]);
     *due = take_due(t);
     if (st == STATUS_OK)
         error_clear(err);

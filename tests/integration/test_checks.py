@@ -107,7 +107,7 @@ class TestSource(Case):
                             SPDX + "void f(char *a) { strcpy(a, a); }\n",
                             "unbounded")
 
-    def test_words_refuse_missing_licence_line(self):
+    def test_words_refuse_missing_license_line(self):
         self.assert_refuses("words", "stages/train/a.c", "int x;\n",
                             "no SPDX line")
 

@@ -19,7 +19,7 @@ wrap=
 if [ "${SAN:-none}" = tsan ]; then
     # OpenBLAS is not instrumented: its own threads would look like races.
     export OPENBLAS_NUM_THREADS=1
-    # Address space randomisation beyond 28 bits breaks TSan's layout.
+    # Address space randomization beyond 28 bits breaks TSan's layout.
     ! setarch -R true 2>/dev/null || wrap='setarch -R'
 fi
 

@@ -33,7 +33,7 @@ static const struct model_feature features[] = {
      .kind = FEATURE_NUMBER,
      .column = 2,
      .width = 1,
-     .standardise = true,
+     .standardize = true,
      .has_indicator = true},
 };
 static const struct model_task tasks[] = {
@@ -89,7 +89,7 @@ test_spec_reads_back_bit_for_bit(void)
     CHECK_STR(again, text);
     CHECK_STR(back.spec.features[1].name, "genres \"x\"");
     CHECK(back.spec.features[0].rows_max == 5000000000u);
-    CHECK(back.spec.features[2].standardise);
+    CHECK(back.spec.features[2].standardize);
     CHECK(back.spec.features[2].has_indicator);
     CHECK_INT(back.spec.features[1].ids_max, 16);
     CHECK(back.spec.seed == 18446744073709551615u);

@@ -147,7 +147,7 @@ everything_is_what_a_plain_gauge_says(void)
                          quality_look(teacher[0][r], 1.0f).probability);
     }
     feed(c, 0, ROWS, 256);
-    curve_summarise(c, 0, &s);
+    curve_summarize(c, 0, &s);
     CHECK_INT(s.examples, ROWS);
     CHECK_INT(s.judged, ROWS);
     CHECK_NEAR(s.models[CURVE_STUDENT].score, quality_auc(&plain), 0.0);
@@ -172,7 +172,7 @@ class_and_regression_have_their_own_measures(void)
     double e = exp(1.0);
 
     feed(c, 0, 3000, 100);
-    curve_summarise(c, 1, &s);
+    curve_summarize(c, 1, &s);
     CHECK_NEAR(s.models[CURVE_STUDENT].score, 1.0, 0.0);
     CHECK_NEAR(s.models[CURVE_BASELINE].score, 1.0 / 3.0, 1e-12);
     CHECK_NEAR(s.models[CURVE_STUDENT].loss, log(2.0 + e) - 1.0, 1e-9);
@@ -181,7 +181,7 @@ class_and_regression_have_their_own_measures(void)
                1e-9);
     CHECK_NEAR(s.models[CURVE_STUDENT].window_score, 1.0, 0.0);
     CHECK(isnan(s.models[CURVE_STUDENT].calibration));
-    curve_summarise(c, 2, &s);
+    curve_summarize(c, 2, &s);
     CHECK(isnan(s.models[CURVE_STUDENT].score));
     CHECK(isnan(s.eta_score));
     CHECK_NEAR(s.models[CURVE_STUDENT].loss, 4.0, 1e-5);
@@ -211,7 +211,7 @@ only_rows_that_all_can_be_judged_on_count(void)
     feed(c, 0, 100, 100);
     CHECK_INT(curve_gauge(c, 0, CURVE_STUDENT)->rows, 50);
     CHECK_INT(curve_gauge(c, 0, CURVE_TEACHER)->rows, 0);
-    curve_summarise(c, 0, &s);
+    curve_summarize(c, 0, &s);
     CHECK(isnan(s.models[CURVE_TEACHER].score));
     CHECK(isnan(s.models[CURVE_STUDENT].distance));
     CHECK(isnan(s.eta_score) && isnan(s.eta_loss));
@@ -258,7 +258,7 @@ the_window_forgets_and_the_sums_begin_when_told(void)
     quality_reset(&tail);
     for (size_t r = ROWS - 5000; r < ROWS; r++)
         quality_add(&tail, student[r * (K + 2)], outcome[0][r], 1.0f);
-    curve_summarise(c, 0, &s);
+    curve_summarize(c, 0, &s);
     CHECK_INT(s.judged, 5000);
     CHECK_NEAR(s.models[CURVE_STUDENT].loss, quality_log_loss(&tail), 1e-12);
     /* Ten full slices of 500: exactly the last 5000 rows. */
@@ -287,7 +287,7 @@ a_window_between_slices_covers_nine_and_a_part(void)
     quality_reset(&tail);
     for (size_t r = 42500; r < 47300; r++)
         quality_add(&tail, student[r * (K + 2)], outcome[0][r], 1.0f);
-    curve_summarise(c, 0, &s);
+    curve_summarize(c, 0, &s);
     CHECK_NEAR(s.models[CURVE_STUDENT].window_loss, quality_log_loss(&tail),
                1e-12);
     curve_free(&c);

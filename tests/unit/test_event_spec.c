@@ -210,7 +210,7 @@ test_columns_have_room_for_every_row(void)
     CHECK_INT(c->features[1].ids_max, EVENT_IDS_MAX);
     CHECK_INT(c->features[2].kind, FEATURE_CATEGORICAL);
     CHECK_INT(c->tasks[1].width, 2);
-    /* ASan and the arrays' neighbours tell when the room is not there. */
+    /* ASan and the arrays' neighbors tell when the room is not there. */
     for (size_t i = 0; i < 33; i++)
         c->features[2].ids[i] = i + 1;
     memset(c->features[1].ids, 1, 33 * EVENT_IDS_MAX * 8);

@@ -5,7 +5,7 @@
 #include "stages/model/fm.h"
 #include "stages/model/gemm.h"
 #include "stages/model/linear.h"
-#include "stages/model/standardise.h"
+#include "stages/model/standardize.h"
 
 #include "tests/support/check.h"
 #include "tests/support/model_case.h"
@@ -267,7 +267,7 @@ test_softmax_of_large_sums_is_finite(void)
     CHECK_NEAR(y[2], 0.0, 1e-30);
 }
 
-/* ---- Factorisation machine ---- */
+/* ---- Factorization machine ---- */
 
 enum { FIELDS = 3, D = 2 };
 
@@ -369,56 +369,56 @@ test_cross_backward_equals_finite_differences(void)
     check_slope(cr.bias, dbias, WIDTH, cross_value, "dbias");
 }
 
-/* ---- Standardising ---- */
+/* ---- Standardizing ---- */
 
 static void
-test_standardise_merges_batches_into_one_mean_and_variance(void)
+test_standardize_merges_batches_into_one_mean_and_variance(void)
 {
     double mean[2] = {0};
     double variance[2] = {0};
     double count[1] = {0};
     float shift[2];
     float scale[2];
-    struct standardise s = {2, mean, variance, count, shift, scale};
+    struct standardize s = {2, mean, variance, count, shift, scale};
     const float values[] = {1, 10, 2, 10, 99, 99, 4, 10, 5, 20};
     const uint8_t present[] = {1, 1, 0, 1, 1};
     float out[2];
 
-    standardise_prepare(&s);
-    standardise_row(&s, out, values);
+    standardize_prepare(&s);
+    standardize_row(&s, out, values);
     CHECK_NEAR(out[0], 0.0, 0.0); /* nothing is known yet */
-    standardise_learn(&s, values, present, 2);
-    standardise_learn(&s, values + 4, present + 2, 1); /* missing */
-    standardise_learn(&s, values + 6, present + 3, 2);
+    standardize_learn(&s, values, present, 2);
+    standardize_learn(&s, values + 4, present + 2, 1); /* missing */
+    standardize_learn(&s, values + 6, present + 3, 2);
     CHECK_NEAR(count[0], 4.0, 0.0);
     CHECK_NEAR(mean[0], 3.0, 1e-12);
     CHECK_NEAR(variance[0], 2.5, 1e-12);
     CHECK_NEAR(mean[1], 12.5, 1e-12);
     CHECK_NEAR(variance[1], 18.75, 1e-12);
-    standardise_prepare(&s);
-    standardise_row(&s, out, values + 8);
+    standardize_prepare(&s);
+    standardize_row(&s, out, values + 8);
     CHECK_NEAR(out[0], 2.0 / sqrt(2.5), 1e-6);
 }
 
 static void
-test_standardise_cuts_what_is_far_away(void)
+test_standardize_cuts_what_is_far_away(void)
 {
     double mean[1] = {0};
     double variance[1] = {0};
     double count[1] = {0};
     float shift[1];
     float scale[1];
-    struct standardise s = {1, mean, variance, count, shift, scale};
+    struct standardize s = {1, mean, variance, count, shift, scale};
     const float same[] = {7, 7, 7};
     const uint8_t present[] = {1, 1, 1};
     const float far[] = {8.0F};
     float out[1];
 
-    standardise_learn(&s, same, present, 3);
-    standardise_prepare(&s);
-    standardise_row(&s, out, far);
-    CHECK_NEAR(out[0], STANDARDISE_MAX, 0.0);
-    standardise_row(&s, out, same);
+    standardize_learn(&s, same, present, 3);
+    standardize_prepare(&s);
+    standardize_row(&s, out, far);
+    CHECK_NEAR(out[0], STANDARDIZE_MAX, 0.0);
+    standardize_row(&s, out, same);
     CHECK_NEAR(out[0], 0.0, 0.0);
 }
 
@@ -435,7 +435,7 @@ main(void)
     RUN(test_fm_forward_sums_all_pairs);
     RUN(test_fm_backward_equals_finite_differences);
     RUN(test_cross_backward_equals_finite_differences);
-    RUN(test_standardise_merges_batches_into_one_mean_and_variance);
-    RUN(test_standardise_cuts_what_is_far_away);
+    RUN(test_standardize_merges_batches_into_one_mean_and_variance);
+    RUN(test_standardize_cuts_what_is_far_away);
     return check_report();
 }

@@ -23,7 +23,7 @@ static const struct model_feature features[] = {
     {.name = "price",
      .kind = FEATURE_NUMBER,
      .column = 2,
-     .standardise = true,
+     .standardize = true,
      .has_indicator = true},
 };
 static const struct model_task tasks[] = {

@@ -134,7 +134,7 @@ loss_entropy_and_calibration_follow_their_formulas(void)
     CHECK_NEAR(quality_log_loss(&gauge), (log(2.0) + 3.0 * log(4.0)) / 4.0,
                1e-7);
     CHECK_NEAR(quality_calibration(&gauge), (0.5 + 3.0 * 0.75) / 1.0, 1e-7);
-    CHECK_NEAR(quality_normalised_entropy(&gauge),
+    CHECK_NEAR(quality_normalized_entropy(&gauge),
                quality_log_loss(&gauge) /
                    (-0.25 * log(0.25) - 0.75 * log(0.75)),
                1e-12);
@@ -150,7 +150,7 @@ one_class_leaves_auc_and_entropy_unsaid(void)
     CHECK(isnan(quality_calibration(&gauge)));
     quality_add(&gauge, 0.5f, 0.0f, 1.0f);
     CHECK(isnan(quality_auc(&gauge)));
-    CHECK(isnan(quality_normalised_entropy(&gauge)));
+    CHECK(isnan(quality_normalized_entropy(&gauge)));
     CHECK(isnan(quality_calibration(&gauge)));
     CHECK_NEAR(quality_log_loss(&gauge), log1p(exp(0.5)), 1e-7);
 }

@@ -128,7 +128,7 @@ json_has_what_the_curve_says(void)
     report_take_size(&s->models[CURVE_STUDENT], &size);
     s->models[CURVE_STUDENT].us_per_event_batch_1 = 1.25;
     report.seconds = 12.5;
-    curve_summarise(c, 0, &summary);
+    curve_summarize(c, 0, &summary);
     text = encode(report_encode_json);
     root = parse(text);
     CHECK_NEAR(number_at(root, "new_student.models.student.auc"),

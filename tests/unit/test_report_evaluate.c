@@ -241,7 +241,7 @@ table_and_json_say_the_same(void)
     value[12] = '\0'; /* fewer digits may do */
     CHECK_HAS(json.data, value);
     CHECK_HAS(json.data, "\"difference\": null");
-    CHECK_HAS(json.data, "\"normalised_entropy\"");
+    CHECK_HAS(json.data, "\"normalized_entropy\"");
     bytes_fini(&json);
     evaluation_free(&e);
 }

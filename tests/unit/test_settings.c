@@ -147,9 +147,9 @@ a_whole_configuration_is_read(void)
             "checkpoint: {path: c, every: 1e4}\n"
             "features:\n"
             "  genres: {kind: bag, path: 'items[].genre', separator: '|'}\n"
-            "  year: {kind: number, transform: [log, bucketise],\n"
+            "  year: {kind: number, transform: [log, bucketize],\n"
             "         boundaries: [1, 2.5], range: [0, 2100]}\n"
-            "  emb: {kind: vector, width: 100, transform: [standardise],\n"
+            "  emb: {kind: vector, width: 100, transform: [standardize],\n"
             "        seen_by: teacher}\n"
             "tasks:\n"
             "  liked: {kind: binary, path: rating, threshold: 8}\n"
@@ -161,8 +161,8 @@ a_whole_configuration_is_read(void)
     CHECK_INT(s->feature_count, 3);
     CHECK_STR(s->features[0].separator, "|");
     CHECK_STR(s->features[0].path, "items[].genre");
-    CHECK(settings_has_transform(&s->features[1], TRANSFORM_BUCKETISE));
-    CHECK(!settings_has_transform(&s->features[1], TRANSFORM_STANDARDISE));
+    CHECK(settings_has_transform(&s->features[1], TRANSFORM_BUCKETIZE));
+    CHECK(!settings_has_transform(&s->features[1], TRANSFORM_STANDARDIZE));
     CHECK_NEAR(s->features[1].boundaries.items[1], 2.5, 0);
     CHECK_INT(s->features[2].width, 100);
     CHECK_INT(s->features[2].seen_by, SEEN_BY_TEACHER);
@@ -197,20 +197,20 @@ features_must_make_sense(void)
                            "many numbers the vector has\n"},
         {"{kind: number, width: 3}", "7:21: features.f.width: has no effect "
                                      "here, expected it only for vectors\n"},
-        {"{kind: number, transform: [bucketise]}",
+        {"{kind: number, transform: [bucketize]}",
          "7:3: features.f.boundaries: is missing, expected the boundaries for "
-         "bucketise, such as [1, 10, 100]\n"},
+         "bucketize, such as [1, 10, 100]\n"},
         {"{kind: number, boundaries: [1]}", "has no effect, expected "
-                                            "transform: [bucketise] with it"},
-        {"{kind: number, transform: [bucketise], boundaries: [1, 3, 3]}",
+                                            "transform: [bucketize] with it"},
+        {"{kind: number, transform: [bucketize], boundaries: [1, 3, 3]}",
          "7:45: features.f.boundaries: 3 after 3, expected ascending numbers"},
-        {"{kind: vector, width: 2, transform: [bucketise], boundaries: [1]}",
-         "features.f.transform: bucketise of a vector, expected it for kind "
+        {"{kind: vector, width: 2, transform: [bucketize], boundaries: [1]}",
+         "features.f.transform: bucketize of a vector, expected it for kind "
          "number only"},
-        {"{kind: number, transform: [standardise, log]}",
+        {"{kind: number, transform: [standardize, log]}",
          "log is not the first, expected it before the others"},
-        {"{kind: number, transform: [standardise, bucketise], boundaries: [1]}",
-         "standardise and bucketise, expected one of them"},
+        {"{kind: number, transform: [standardize, bucketize], boundaries: [1]}",
+         "standardize and bucketize, expected one of them"},
         {"{kind: number, range: [3, 1]}", "is no range, expected [lowest, "},
         {"{kind: bag, range: [1, 3]}", "expected it only for numbers and "},
         {"{kind: categorical, separator: '|'}", "expected it only for bags"},

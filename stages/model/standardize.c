@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running mean and variance, merged batch by batch (Chan 1979) in double. */
-#include "stages/model/standardise.h"
+#include "stages/model/standardize.h"
 
 #include <assert.h>
 #include <math.h>
@@ -8,7 +8,7 @@
 #define VARIANCE_MIN 1e-12
 
 void
-standardise_prepare(struct standardise *s)
+standardize_prepare(struct standardize *s)
 {
     for (size_t i = 0; i < s->width; i++) {
         double deviation = sqrt(fmax(s->variance[i], VARIANCE_MIN));
@@ -19,19 +19,19 @@ standardise_prepare(struct standardise *s)
 }
 
 void
-standardise_row(const struct standardise *s, float *restrict out,
+standardize_row(const struct standardize *s, float *restrict out,
                 const float *restrict in)
 {
     for (size_t i = 0; i < s->width; i++) {
         float v = (in[i] - s->shift[i]) * s->scale[i];
 
-        v = v > STANDARDISE_MAX ? STANDARDISE_MAX : v;
-        out[i] = v < -STANDARDISE_MAX ? -STANDARDISE_MAX : v;
+        v = v > STANDARDIZE_MAX ? STANDARDIZE_MAX : v;
+        out[i] = v < -STANDARDIZE_MAX ? -STANDARDIZE_MAX : v;
     }
 }
 
 static void
-learn_one(struct standardise *s, size_t i, const float *values,
+learn_one(struct standardize *s, size_t i, const float *values,
           const uint8_t *present, size_t B)
 {
     double count = 0.0;
@@ -62,7 +62,7 @@ learn_one(struct standardise *s, size_t i, const float *values,
 }
 
 void
-standardise_learn(struct standardise *s, const float *values,
+standardize_learn(struct standardize *s, const float *values,
                   const uint8_t *present, size_t B)
 {
     size_t count = 0;
