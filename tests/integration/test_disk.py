@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A full disk ends a run cleanly, and with room it goes on to the same end."""
 
+import json
 import os
 import subprocess
 import sys
@@ -81,6 +82,24 @@ class TestFullDisk(StreamCase):
                        checkpoint={"every": 1000}, publish={"every": 2000})
         self.assert_fails_and_goes_on(
             "run", "log", sizes=("100k", "1m", "2m", "3m"), what="log/labels")
+
+    def test_no_label_behind_one_that_did_not_fit(self):
+        """Batches of long and of short events by turns: a short one would
+        still fit where a long one did not, and leave a gap."""
+        events = []
+        for i, line in enumerate(sample_lines(256 * 12)):
+            event = json.loads(line)
+            event["filler"] = "x" * (4000 if i // 256 % 2 else 10)
+            events.append(event)
+        self.write_events(events)
+        self.labels = "log/labels.ndjson"
+        self.configure(labels={"path": self.path("run", self.labels)})
+        self.run_all()
+        self.wanted = self.outcome()
+        self.forget()
+        self.assert_fails_and_goes_on(
+            "run", "log", sizes=("1100k", "1600k", "2800k", "4m"),
+            what="log/labels")
 
     def test_checkpoints_of_the_trainer(self):
         self.assert_fails_and_goes_on(
