@@ -246,10 +246,10 @@ MADE = {
         "user": {"kind": "categorical", "path": "who.key"},
         "item": {"kind": "categorical", "path": "what.key"},
         "tags": {"kind": "bag", "path": "what.tags", "separator": "|"},
-        "price": {"kind": "number", "transform": ["log", "standardise"]},
+        "price": {"kind": "number", "transform": ["log", "standardize"]},
         "level": {"kind": "number", "path": "price",
-                  "transform": ["bucketise"], "boundaries": [8, 10, 12]},
-        "shape": {"kind": "vector", "width": 2, "transform": ["standardise"]},
+                  "transform": ["bucketize"], "boundaries": [8, 10, 12]},
+        "shape": {"kind": "vector", "width": 2, "transform": ["standardize"]},
     },
     "tasks": {
         "liked": {"kind": "binary", "path": "stars", "threshold": 4},

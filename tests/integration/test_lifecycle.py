@@ -216,7 +216,7 @@ class TestLostLogs(LifeCase):
         done = self.run_all("--accept-reset")
         self.assertIn("labels.generation", done.stderr)
         self.assertEqual(self.digest("run", "labels.ndjson"), labels)
-        # The way out: events of another file are labelled anew.
+        # The way out: events of another file are labeled anew.
         self.configure(teacher=NO_TEACHER, labels={"generation": 1})
         before = self.manifest("run", "checkpoints")["training"]["examples"]
         self.run_all()
@@ -225,7 +225,7 @@ class TestLostLogs(LifeCase):
 
 
 class TestVersions(LifeCase):
-    def test_keep_and_every_are_honoured(self):
+    def test_keep_and_every_are_honored(self):
         self.configure(teacher=NO_TEACHER,
                        checkpoint={"every": 1000, "keep": 2},
                        publish={"every": 3000, "keep": 3})
