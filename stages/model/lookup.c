@@ -12,8 +12,8 @@
 #include <string.h>
 
 #define END_OF_CHAIN UINT32_MAX
-#define AHEAD        16 /* rows asked of the caches in advance */
-#define BLOCK        64 /* rows looked up, then copied */
+#define AHEAD        16  /* rows asked of the caches in advance */
+#define BLOCK        256 /* rows looked up, then copied */
 
 enum status
 lookup_init(struct lookup *l, size_t batch_max, struct error *err)

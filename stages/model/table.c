@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUP           32u   /* ids looked up at a time */
+#define RING            32u   /* ids under way at once */
 #define EXPIRY_ROWS     1024u /* looked at in one call */
 #define CANDIDATES_MIN  1024u
 #define PREFETCH_FLOATS 16u
@@ -166,27 +166,35 @@ see_unknown(struct table *t, uint64_t id, uint64_t hash, uint32_t now)
     return row;
 }
 
-static void
-see_group(struct table *t, const uint64_t *ids, size_t n, uint32_t now,
-          uint32_t *rows)
+/* The second touch of an id, which asks for a candidate where it has no row. */
+static uint32_t
+guess_row(const struct table *t, uint64_t hash)
 {
-    uint64_t hashes[GROUP];
-    bool has_candidates = t->spec.admit_after > 1;
+    uint32_t row = table_store_guess(&t->rows, hash);
 
-    table_store_guess(&t->rows, ids, n, hashes, rows);
-    for (size_t i = 0; has_candidates && i < n; i++) {
-        if (rows[i] == 0)
-            table_index_prefetch(&t->candidates.index, hashes[i]);
-    }
-    for (size_t i = 0; i < n; i++) {
-        const struct row_meta *m = table_store_meta(&t->rows, rows[i]);
+    if (row == 0 && t->spec.admit_after > 1)
+        table_index_prefetch(&t->candidates.index, hash);
+    return row;
+}
 
-        /* Row 0 has id 0, so a missing id must not pass for its row. */
-        if (rows[i] != 0 && m->id == ids[i])
-            count_sighting(&t->rows, rows[i], now);
-        else
-            rows[i] = see_unknown(t, ids[i], hashes[i], now);
-    }
+/* The third touch of an id: its row's meta and payload have been asked for. */
+static uint32_t
+see_one(struct table *t, uint64_t id, uint64_t hash, uint32_t guess,
+        uint32_t now)
+{
+    /* Row 0 has id 0, so a missing id must not pass for its row. */
+    if (guess == 0 || table_store_meta(&t->rows, guess)->id != id)
+        return see_unknown(t, id, hash, now);
+    count_sighting(&t->rows, guess, now);
+    return guess;
+}
+
+static uint32_t
+find_one(const struct table *t, uint64_t id, uint64_t hash, uint32_t guess)
+{
+    if (guess == 0 || table_store_meta(&t->rows, guess)->id == id)
+        return guess;
+    return table_store_find(&t->rows, hash, id);
 }
 
 /* Looks at the next rows of a store; gives the number of rows freed. */
@@ -269,6 +277,9 @@ table_new(struct table **out, const struct table_spec *spec, struct error *err)
         goto nomem;
     if (!table_store_init(&t->candidates, candidate_max, 0))
         goto nomem;
+    t->rows.look_bytes = spec->width * sizeof(float);
+    if (t->rows.look_bytes > TABLE_LOOK_BYTES)
+        t->rows.look_bytes = TABLE_LOOK_BYTES;
     memset(table_store_payload(&t->rows, 0), 0, spec->width * sizeof(float));
     table_fill_state(t, 0);
     *out = t;
@@ -295,23 +306,26 @@ table_free(struct table **self)
     free(t);
 }
 
+/*
+ * Each id is touched three times, RING / 2 ids apart, and each touch asks the
+ * caches for what the next one reads: its slot, then its row. So the misses of
+ * many ids overlap, and no touch waits for the one before.
+ */
 void
 table_find(const struct table *t, const uint64_t *ids, size_t n, uint32_t *rows)
 {
-    uint64_t hashes[GROUP];
+    uint64_t hashes[RING];
 
     OBJ_CHECK(t, TABLE_MAGIC);
-    for (size_t at = 0; at < n; at += GROUP) {
-        size_t count = n - at < GROUP ? n - at : GROUP;
-
-        table_store_guess(&t->rows, ids + at, count, hashes, rows + at);
-        for (size_t i = 0; i < count; i++) {
-            uint64_t id = ids[at + i];
-            uint32_t *row = &rows[at + i];
-
-            if (*row != 0 && table_store_meta(&t->rows, *row)->id != id)
-                *row = table_store_find(&t->rows, hashes[i], id);
-        }
+    for (size_t i = 0; i < n + RING; i++) {
+        if (i >= RING)
+            rows[i - RING] =
+                find_one(t, ids[i - RING], hashes[i % RING], rows[i - RING]);
+        if (i < n)
+            hashes[i % RING] = table_store_ask(&t->rows, ids[i]);
+        if (i >= RING / 2 && i - RING / 2 < n)
+            rows[i - RING / 2] =
+                table_store_guess(&t->rows, hashes[(i - RING / 2) % RING]);
     }
 }
 
@@ -319,11 +333,18 @@ void
 table_see(struct table *t, const uint64_t *ids, size_t n, int64_t now_s,
           uint32_t *rows)
 {
-    OBJ_CHECK(t, TABLE_MAGIC);
-    for (size_t at = 0; at < n; at += GROUP) {
-        size_t count = n - at < GROUP ? n - at : GROUP;
+    uint32_t now = cut_time(now_s);
+    uint64_t hashes[RING];
 
-        see_group(t, ids + at, count, cut_time(now_s), rows + at);
+    OBJ_CHECK(t, TABLE_MAGIC);
+    for (size_t i = 0; i < n + RING; i++) {
+        if (i >= RING)
+            rows[i - RING] = see_one(t, ids[i - RING], hashes[i % RING],
+                                     rows[i - RING], now);
+        if (i < n)
+            hashes[i % RING] = table_store_ask(&t->rows, ids[i]);
+        if (i >= RING / 2 && i - RING / 2 < n)
+            rows[i - RING / 2] = guess_row(t, hashes[(i - RING / 2) % RING]);
     }
 }
 

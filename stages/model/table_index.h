@@ -26,6 +26,7 @@ struct row_meta {
 };
 
 #define TABLE_SEGMENT_SLOTS 2040u
+#define TABLE_LINE_SLOTS    8u /* of a cache line; divides the slots */
 
 struct table_segment {
     uint32_t depth; /* top bits of the hash that all its ids share */
@@ -115,10 +116,20 @@ static inline uint32_t
 table_index_guess(const struct table_index *x, uint64_t hash)
 {
     const struct table_segment *s = table_index_segment(x, hash);
-    uint32_t at = table_index_home((uint32_t)hash);
+    uint32_t tag = (uint32_t)hash;
+    uint32_t at = table_index_home(tag);
+    const uint64_t *line = &s->slots[at / TABLE_LINE_SLOTS * TABLE_LINE_SLOTS];
+    unsigned match = 0;
 
+    /* Slots of one tag have one home, so wherever in the home's cache line the
+     * tag stands, it is the chain's; without a branch a slot. */
+    for (unsigned i = 0; i < TABLE_LINE_SLOTS; i++)
+        match |= (unsigned)((line[i] ^ hash << 32) >> 32 == 0 && line[i] != 0)
+                 << i;
+    if (match != 0)
+        return (uint32_t)line[__builtin_ctz(match)];
     while (s->slots[at] != 0) {
-        if (s->slots[at] >> 32 == (uint32_t)hash)
+        if (s->slots[at] >> 32 == tag)
             return (uint32_t)s->slots[at];
         at = at + 1 == TABLE_SEGMENT_SLOTS ? 0 : at + 1;
     }

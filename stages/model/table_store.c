@@ -7,28 +7,11 @@
 #include <assert.h>
 #include <string.h>
 
-#define LINE_BYTES     64u
-#define PREFETCH_BYTES 256u /* of a row; the rest follows as it is read */
-
 static bool
 reserve_row(struct table_store *s, uint32_t row)
 {
     return table_pages_reserve(&s->meta, row) &&
            (s->payload.blocks == NULL || table_pages_reserve(&s->payload, row));
-}
-
-static void
-prefetch_row(const struct table_store *s, uint32_t row)
-{
-    const char *payload;
-
-    __builtin_prefetch(table_store_meta(s, row), 1);
-    if (s->payload.blocks == NULL)
-        return;
-    payload = (const char *)table_store_payload(s, row);
-    for (size_t at = 0; at < s->payload.item_bytes && at < PREFETCH_BYTES;
-         at += LINE_BYTES)
-        __builtin_prefetch(payload + at, 1);
 }
 
 bool
@@ -105,22 +88,6 @@ table_store_drop(struct table_store *s, uint32_t row)
     *m = (struct row_meta){.last_seen = s->at.free_first};
     s->at.free_first = row;
     s->at.free_count++;
-}
-
-void
-table_store_guess(const struct table_store *s, const uint64_t *ids, size_t n,
-                  uint64_t *hashes, uint32_t *rows)
-{
-    /* Each round touches what the one before has asked for, and the caller's
-     * comparison of ids is the third: the misses of all ids overlap. */
-    for (size_t i = 0; i < n; i++) {
-        hashes[i] = table_hash(ids[i]);
-        table_index_prefetch(&s->index, hashes[i]);
-    }
-    for (size_t i = 0; i < n; i++) {
-        rows[i] = table_index_guess(&s->index, hashes[i]);
-        prefetch_row(s, rows[i]);
-    }
 }
 
 bool

@@ -28,7 +28,8 @@ struct table_store {
     struct table_pages payload; /* without blocks when rows have none */
     struct table_index index;
     struct table_journal journal;
-    uint32_t row_max; /* without row 0 */
+    uint32_t row_max;  /* without row 0 */
+    size_t look_bytes; /* of a payload, that a lookup asks for */
     struct table_cursors at;
 };
 
@@ -54,16 +55,6 @@ uint32_t table_store_take(struct table_store *s, uint64_t id);
 void table_store_drop(struct table_store *s, uint32_t row);
 
 /*
- * table_store_guess guesses rows of n ids (see table_index_guess) and asks the
- * caches for their meta and payload.
- *
- * hashes (n) written, table_hash of every id
- * rows   (n) written, 0 for none
- */
-void table_store_guess(const struct table_store *s, const uint64_t *ids,
-                       size_t n, uint64_t *hashes, uint32_t *rows);
-
-/*
  * table_store_put puts a row where a snapshot had it; the rows come in order
  * from 1 on. False: no memory, or the id has a row already.
  */
@@ -83,6 +74,36 @@ static inline float *
 table_store_payload(const struct table_store *s, uint32_t row)
 {
     return table_pages_at(&s->payload, row);
+}
+
+/* What of a row's payload a lookup asks for; the rest follows as it is read. */
+#define TABLE_LOOK_BYTES 256u
+
+/* table_store_ask gives the hash of an id and asks the caches for its slot. */
+static inline uint64_t
+table_store_ask(const struct table_store *s, uint64_t id)
+{
+    uint64_t hash = table_hash(id);
+
+    table_index_prefetch(&s->index, hash);
+    return hash;
+}
+
+/* table_store_guess guesses the row of a hash that was asked for (see
+ * table_index_guess), and asks the caches for its meta and its parameters. */
+static inline uint32_t
+table_store_guess(const struct table_store *s, uint64_t hash)
+{
+    uint32_t row = table_index_guess(&s->index, hash);
+    const char *payload;
+
+    __builtin_prefetch(table_store_meta(s, row), 1);
+    if (s->payload.blocks == NULL)
+        return row;
+    payload = (const char *)table_store_payload(s, row);
+    for (size_t at = 0; at < s->look_bytes; at += TABLE_LINE_SLOTS * 8)
+        __builtin_prefetch(payload + at);
+    return row;
 }
 
 /* table_store_rows counts rows in use, without row 0. */
