@@ -302,30 +302,31 @@ sample_infer(struct work *w)
     return (now_us() - start) / (double)(rounds * w->B);
 }
 
-/* The longest step while 1 GiB is copied, a MiB after each step. */
+/* How long training stands still at most while 1 GiB is copied, a MiB between
+ * two steps. */
 static double
 sample_pause(struct work *w)
 {
     const size_t slice = 1u << 20;
     static char copy[1u << 20];
     size_t total = FIELDS * w->rows * ROW * sizeof(float);
-    double last = now_us();
     double longest = 0;
 
     for (size_t done = 0; done + slice <= total; done += slice) {
         size_t per_table = w->rows * ROW * sizeof(float);
         const char *from = (const char *)w->table[done / per_table];
         size_t at = done % per_table;
-        double now;
+        double stopped;
+        double took;
 
         multiply(w, 0);
         update(w, 0, (done / slice) % RING);
+        stopped = now_us();
         if (at + slice <= per_table)
             memcpy(copy, from + at, slice);
-        now = now_us();
-        if (now - last > longest)
-            longest = now - last;
-        last = now;
+        took = now_us() - stopped;
+        if (took > longest)
+            longest = took;
     }
     return longest / 1000.0;
 }
