@@ -238,6 +238,24 @@ look_up_batch(struct lookup *l, const struct columns *c, const int64_t *now_s,
 }
 
 void
+lookup_ask_slots(const struct lookup *l, const struct columns *c)
+{
+    size_t n;
+    const uint64_t *ids = batch_ids(l, c, &n);
+
+    table_ask_slots(l->table, ids, n);
+}
+
+void
+lookup_ask_rows(const struct lookup *l, const struct columns *c)
+{
+    size_t n;
+    const uint64_t *ids = batch_ids(l, c, &n);
+
+    table_ask_rows(l->table, ids, n);
+}
+
+void
 lookup_find(struct lookup *l, const struct columns *c, struct matrix x)
 {
     look_up_batch(l, c, NULL, x);

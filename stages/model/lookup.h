@@ -57,6 +57,11 @@ must_check enum status lookup_init(struct lookup *l, size_t batch_max,
 /* lookup_fini frees what lookup_init allocated, and the table. */
 void lookup_fini(struct lookup *l);
 
+/* lookup_ask_slots, then lookup_ask_rows, ask the caches for what lookup_find
+ * will read; see table_ask_slots. */
+void lookup_ask_slots(const struct lookup *l, const struct columns *c);
+void lookup_ask_rows(const struct lookup *l, const struct columns *c);
+
 /*
  * lookup_find finds the rows of a batch, changes nothing in the table, and
  * writes the batch's inputs.

@@ -15,6 +15,9 @@
 /* Below this many rows a call is not worth waking the helpers for. */
 #define SHARED_ROWS_MIN 64
 
+/* Batches up to here ask all tables before they search the first. */
+#define FEW_ROWS 2
+
 /* A gradient above this could overflow when squared and summed. */
 #define GRADIENT_MAX 1e17F
 
@@ -37,6 +40,13 @@ batch_inputs(const struct model *m)
 static void
 find_tables(struct model *m, size_t first, size_t step)
 {
+    /* One table alone overlaps the misses of many rows, not of a few. */
+    if (m->batch->row_count <= FEW_ROWS) {
+        for (size_t i = first; i < m->lookup_count; i += step)
+            lookup_ask_slots(&m->lookups[i], m->batch);
+        for (size_t i = first; i < m->lookup_count; i += step)
+            lookup_ask_rows(&m->lookups[i], m->batch);
+    }
     for (size_t i = first; i < m->lookup_count; i += step)
         lookup_find(&m->lookups[i], m->batch, batch_inputs(m));
 }

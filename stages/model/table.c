@@ -330,6 +330,22 @@ table_find(const struct table *t, const uint64_t *ids, size_t n, uint32_t *rows)
 }
 
 void
+table_ask_slots(const struct table *t, const uint64_t *ids, size_t n)
+{
+    OBJ_CHECK(t, TABLE_MAGIC);
+    for (size_t i = 0; i < n; i++)
+        (void)table_store_ask(&t->rows, ids[i]);
+}
+
+void
+table_ask_rows(const struct table *t, const uint64_t *ids, size_t n)
+{
+    OBJ_CHECK(t, TABLE_MAGIC);
+    for (size_t i = 0; i < n; i++)
+        (void)table_store_guess(&t->rows, table_hash(ids[i]));
+}
+
+void
 table_see(struct table *t, const uint64_t *ids, size_t n, int64_t now_s,
           uint32_t *rows)
 {

@@ -61,6 +61,14 @@ void table_find(const struct table *t, const uint64_t *ids, size_t n,
 void table_see(struct table *t, const uint64_t *ids, size_t n, int64_t now_s,
                uint32_t *rows);
 
+/*
+ * table_ask_slots, then table_ask_rows, ask the caches for what table_find will
+ * read of n ids: for few ids in many tables, whose misses overlap when all
+ * tables are asked before the first is searched.
+ */
+void table_ask_slots(const struct table *t, const uint64_t *ids, size_t n);
+void table_ask_rows(const struct table *t, const uint64_t *ids, size_t n);
+
 /* table_row lends a row's parameters (width), read only, valid until the
  * table is freed (rows never move). */
 const float *table_row(const struct table *t, uint32_t row);
