@@ -15,6 +15,11 @@
 #define REGION_BYTES ((size_t)256 << 20)
 #define READY_MIN    2u
 #define READY_MAX    16u
+#define LATE_MAX     16384u
+
+#ifndef MADV_COLLAPSE /* Linux 6.1; an older one refuses, and all stays slow */
+#define MADV_COLLAPSE 25
+#endif
 
 /* Address space that blocks are cut from. The two kinds never mix, so that
  * nobody but the feeder ever waits for a huge page. */
@@ -43,6 +48,8 @@ static struct {
     void *ready[READY_MAX];
     size_t ready_count;
     struct returned *returned;
+    void *late[LATE_MAX]; /* cold blocks in use, to be made huge pages of */
+    size_t late_count;
 } pool = {
     .life = PTHREAD_MUTEX_INITIALIZER,
     .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -118,6 +125,26 @@ touch(unsigned char *block)
         *(volatile unsigned char *)(block + at) = 0;
 }
 
+/*
+ * Makes a huge page of a block that was handed out cold, since none was ready:
+ * the kernel copies it under the feet of whoever uses it. Advice again: what is
+ * no block any more, or cannot be had, changes nothing.
+ */
+static bool
+collapse_late(void)
+{
+    void *block;
+
+    if (pool.late_count == 0)
+        return false;
+    block = pool.late[--pool.late_count];
+    (void)pthread_mutex_unlock(&pool.lock);
+    (void)madvise(block, TABLE_BLOCK_BYTES, MADV_HUGEPAGE);
+    (void)madvise(block, TABLE_BLOCK_BYTES, MADV_COLLAPSE);
+    (void)pthread_mutex_lock(&pool.lock);
+    return true;
+}
+
 /* Does one piece of work, outside the lock where it takes long; false: there
  * is none. */
 static bool
@@ -131,7 +158,7 @@ work(void)
     else if (is_wanted)
         block = cut_block(&pool.huge);
     if (block == NULL)
-        return false;
+        return collapse_late();
     (void)pthread_mutex_unlock(&pool.lock);
     if (is_wanted)
         touch(block);
@@ -193,6 +220,7 @@ end_feeder(void)
         pool.returned = pool.returned->next;
         unmap(block, TABLE_BLOCK_BYTES);
     }
+    pool.late_count = 0;
     drop_region(&pool.cold);
     drop_region(&pool.huge);
 }
@@ -228,16 +256,27 @@ table_blocks_cold(void)
     return block;
 }
 
+/* Has the feeder make a huge page of a cold block; with the lock held. */
+static void
+add_late(void *block)
+{
+    if (block != NULL && pool.late_count < LATE_MAX)
+        pool.late[pool.late_count++] = block;
+}
+
 void *
-table_blocks_take(void)
+table_blocks_take(void *first)
 {
     void *block;
 
     (void)pthread_mutex_lock(&pool.lock);
-    if (pool.ready_count > 0)
+    add_late(first);
+    if (pool.ready_count > 0) {
         block = pool.ready[--pool.ready_count];
-    else
+    } else {
         block = cut_block(&pool.cold);
+        add_late(block);
+    }
     pool.taken += block != NULL;
     if (!pool.has_thread)
         start_feeder();

@@ -28,9 +28,13 @@ void table_blocks_leave(void);
  * arrays that may stay small. NULL: no memory. Blocks: never. */
 void *table_blocks_cold(void);
 
-/* table_blocks_take gives a prepared block, or else a cold one. NULL: no
- * memory. Starts the feeder when it does not run. Blocks: never. */
-void *table_blocks_take(void);
+/*
+ * table_blocks_take gives a prepared block, or else a cold one of which the
+ * feeder makes a huge page while it is in use. first is the array's block of
+ * base pages, when this is its second, and gets the same; NULL otherwise. NULL:
+ * no memory. Starts the feeder when it does not run. Blocks: never.
+ */
+void *table_blocks_take(void *first);
 
 /* table_blocks_give takes count blocks back; the feeder uses or frees them.
  * Blocks: never. */

@@ -78,7 +78,9 @@ add_block(const struct table_pages *p)
         return aligned_alloc(CACHE_BYTES, (bytes + CACHE_BYTES - 1) /
                                               CACHE_BYTES * CACHE_BYTES);
     /* The first block comes page by page: it may be the only one. */
-    return p->block_count == 0 ? table_blocks_cold() : table_blocks_take();
+    if (p->block_count == 0)
+        return table_blocks_cold();
+    return table_blocks_take(p->block_count == 1 ? p->blocks[0] : NULL);
 }
 
 bool
