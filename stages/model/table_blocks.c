@@ -264,8 +264,9 @@ add_late(void *block)
         pool.late[pool.late_count++] = block;
 }
 
-void *
-table_blocks_take(void *first)
+/* A prepared block, or a cold one; is_lasting: to be made a huge page of. */
+static void *
+take(void *first, bool is_lasting)
 {
     void *block;
 
@@ -275,7 +276,7 @@ table_blocks_take(void *first)
         block = pool.ready[--pool.ready_count];
     } else {
         block = cut_block(&pool.cold);
-        add_late(block);
+        add_late(is_lasting ? block : NULL);
     }
     pool.taken += block != NULL;
     if (!pool.has_thread)
@@ -283,6 +284,18 @@ table_blocks_take(void *first)
     (void)pthread_cond_signal(&pool.has_work);
     (void)pthread_mutex_unlock(&pool.lock);
     return block;
+}
+
+void *
+table_blocks_take(void *first)
+{
+    return take(first, true);
+}
+
+void *
+table_blocks_borrow(void)
+{
+    return take(NULL, false);
 }
 
 void

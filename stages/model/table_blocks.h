@@ -36,6 +36,10 @@ void *table_blocks_cold(void);
  */
 void *table_blocks_take(void *first);
 
+/* table_blocks_borrow is table_blocks_take for a block that goes back soon: it
+ * stays as it is. */
+void *table_blocks_borrow(void);
+
 /* table_blocks_give takes count blocks back; the feeder uses or frees them.
  * Blocks: never. */
 void table_blocks_give(unsigned char *const *blocks, size_t count);

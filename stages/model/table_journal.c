@@ -106,6 +106,8 @@ table_journal_begin(struct table_journal *j, uint32_t rows)
         table_journal_end(j);
         return false;
     }
+    j->images.is_brief = true;
+    j->lists.is_brief = true;
     j->is_spoiled = false;
     j->first = 0;
     j->count = rows;

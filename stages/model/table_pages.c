@@ -80,6 +80,8 @@ add_block(const struct table_pages *p)
     /* The first block comes page by page: it may be the only one. */
     if (p->block_count == 0)
         return table_blocks_cold();
+    if (p->is_brief)
+        return table_blocks_borrow();
     return table_blocks_take(p->block_count == 1 ? p->blocks[0] : NULL);
 }
 

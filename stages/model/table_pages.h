@@ -23,6 +23,7 @@ struct table_pages {
     uint64_t room;       /* items that have memory */
     uint64_t item_count; /* items ever reserved */
     size_t block_count;
+    bool is_brief; /* set after init: the blocks go back soon */
 };
 
 /*
