@@ -26,7 +26,7 @@ struct row_meta {
 };
 
 #define TABLE_SEGMENT_SLOTS 2040u
-#define TABLE_LINE_SLOTS    8u /* of a cache line; divides the slots */
+#define TABLE_LINE_SLOTS    ((size_t)8) /* of a cache line; divides the slots */
 
 struct table_segment {
     uint32_t depth; /* top bits of the hash that all its ids share */

@@ -101,7 +101,8 @@ table_store_guess(const struct table_store *s, uint64_t hash)
     if (s->payload.blocks == NULL)
         return row;
     payload = (const char *)table_store_payload(s, row);
-    for (size_t at = 0; at < s->look_bytes; at += TABLE_LINE_SLOTS * 8)
+    for (size_t at = 0; at < s->look_bytes;
+         at += TABLE_LINE_SLOTS * sizeof(uint64_t))
         __builtin_prefetch(payload + at);
     return row;
 }
