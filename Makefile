@@ -112,6 +112,9 @@ deps:
 	@.ci/deps build test
 	@mkdir -p build && touch build/deps.build build/deps.test
 
+# One after the other: there is one package manager.
+build/deps.test: | build/deps.build
+build/deps.lint: | build/deps.test
 build/deps.%: .ci/deps
 	@.ci/deps --quiet $*
 	@mkdir -p build && touch $@
