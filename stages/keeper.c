@@ -5,7 +5,9 @@
 #include "stages/keeper.h"
 
 #include "stages/event/contract.h"
+#include "stages/event/label.h"
 
+#include "daemon/base/json_writer.h"
 #include "daemon/base/logging.h"
 #include "daemon/base/object.h"
 #include "daemon/io/file.h"
@@ -17,6 +19,7 @@
 
 #define KEEPER_MAGIC       0x4b454550u
 #define PROGRESS_BYTES_MAX ((size_t)64 << 20)
+#define TEACHER_BYTES      (64 + 6 * (LABEL_TEACHER_MAX + LABEL_VERSION_MAX))
 
 struct keeper {
     unsigned magic;
@@ -234,13 +237,33 @@ keeper_is_due(const struct keeper *k, uint64_t examples)
     return k->spec.every > 0 && examples >= k->next_examples;
 }
 
+/* The manifest's "teacher". A version is any text that a label brought. */
+static void
+write_teacher(const struct keeper *k, const struct keeper_content *c,
+              char text[TEACHER_BYTES])
+{
+    struct json_writer w;
+
+    json_writer_init(&w, text, TEACHER_BYTES - 1, 0);
+    json_open_object(&w);
+    if (k->spec.teacher_name != NULL) {
+        json_put_key(&w, "name");
+        json_put_string(&w, k->spec.teacher_name);
+        json_put_key(&w, "version");
+        json_put_string(&w, c->teacher_version);
+    }
+    json_close_object(&w);
+    assert(!w.is_full); /* two bounded texts, escaped */
+    text[w.len] = '\0';
+}
+
 static enum status
 begin_writing(struct keeper *k, const struct keeper_content *c, char *data,
               char *training, struct error *err)
 {
     struct checkpoint_model models[CHECKPOINT_MODELS_MAX];
     char producer[512];
-    char teacher[512] = "{}";
+    char teacher[TEACHER_BYTES];
     struct manifest manifest = {.parent_version = k->parent};
     struct checkpoint_content content = {
         .models = models,
@@ -261,10 +284,7 @@ begin_writing(struct keeper *k, const struct keeper_content *c, char *data,
     (void)snprintf(producer, sizeof(producer),
                    "{\"name\":\"distilld\",\"version\":\"%s\"}",
                    version_text());
-    if (k->spec.teacher_name != NULL) /* both are checked names */
-        (void)snprintf(teacher, sizeof(teacher),
-                       "{\"name\":\"%s\",\"version\":\"%s\"}",
-                       k->spec.teacher_name, c->teacher_version);
+    write_teacher(k, c, teacher);
     manifest.parts[MANIFEST_PRODUCER] = producer;
     manifest.parts[MANIFEST_FEATURE_SPEC] = k->contract;
     manifest.parts[MANIFEST_SPEC] = k->spec_text;

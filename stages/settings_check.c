@@ -4,7 +4,10 @@
  */
 #include "stages/settings_check.h"
 
+#include "stages/event/label.h"
+
 #include "daemon/base/json_path.h"
+#include "daemon/io/log_file.h"
 
 #include <assert.h>
 #include <math.h>
@@ -320,6 +323,22 @@ check_path(struct check *c, const char *key, const char *path, const char *what)
         complain(c, key, "is missing, expected %s", what);
 }
 
+/* A log's file name stands in records, as it is. */
+static void
+check_log_name(struct check *c, const char *key, const char *path)
+{
+    const char *name = log_name(path);
+    bool is_plain = true;
+
+    for (const char *p = name; *p != '\0'; p++)
+        is_plain = is_plain && *p != '"' && *p != '\\' && *p >= ' ';
+    if (!is_plain || strlen(name) > LABEL_TOPIC_MAX)
+        complain(c, key,
+                 "has a file name that cannot stand in records, expected at "
+                 "most %d bytes of ASCII without quotes and backslashes",
+                 LABEL_TOPIC_MAX);
+}
+
 /* Two places that must differ; the second is to change. */
 static void
 check_apart(struct check *c, const char *a, const char *a_path, const char *b,
@@ -349,6 +368,8 @@ check_roles(struct check *c)
         check_path(c, "labels.path", s->labels_path,
                    "the labels: role annotate writes and role train reads "
                    "them");
+    check_log_name(c, "events.path", s->events_path);
+    check_log_name(c, "labels.path", s->labels_path);
     if (!trains)
         return;
     check_path(c, "checkpoint.path", s->checkpoint_path,

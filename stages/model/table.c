@@ -11,10 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RING            32u   /* ids under way at once */
-#define EXPIRY_ROWS     1024u /* looked at in one call */
-#define CANDIDATES_MIN  1024u
-#define PREFETCH_FLOATS 16u
+#define RING           32u   /* ids under way at once */
+#define EXPIRY_ROWS    1024u /* looked at in one call */
+#define CANDIDATES_MIN 1024u
 
 static uint64_t
 mix_bits(uint64_t x)
@@ -369,15 +368,6 @@ table_row(const struct table *t, uint32_t row)
 {
     assert(row < t->rows.at.used);
     return table_store_payload(&t->rows, row);
-}
-
-void
-table_prefetch(const struct table *t, uint32_t row)
-{
-    const float *w = table_store_payload(&t->rows, row);
-
-    for (size_t i = 0; i < t->spec.width; i += PREFETCH_FLOATS)
-        __builtin_prefetch(w + i);
 }
 
 float *

@@ -73,9 +73,6 @@ void table_ask_rows(const struct table *t, const uint64_t *ids, size_t n);
  * table is freed (rows never move). */
 const float *table_row(const struct table *t, uint32_t row);
 
-/* table_prefetch asks the caches for a row. */
-void table_prefetch(const struct table *t, uint32_t row);
-
 /*
  * table_change lends a row's parameters and state for changing: saves its copy
  * first while a snapshot has not read it yet.

@@ -448,6 +448,24 @@ trainer_idle(struct trainer *t)
     return has_more;
 }
 
+/* What the student's tables hold, and how often one that was full refused. */
+static void
+log_tables(const struct model *m)
+{
+    for (size_t i = 0; i < model_table_count(m); i++) {
+        struct table_counters c;
+
+        model_table_counters(m, i, &c);
+        log_info(
+            "table",
+            "feature=%s rows=%llu rows_max=%llu candidates=%llu "
+            "refused=%llu expired=%llu bytes=%llu",
+            c.name, (unsigned long long)c.rows, (unsigned long long)c.rows_max,
+            (unsigned long long)c.candidates, (unsigned long long)c.refused,
+            (unsigned long long)c.expired, (unsigned long long)c.bytes);
+    }
+}
+
 void
 trainer_finish(struct trainer *t, bool is_end, uint64_t *due, struct error *err)
 {
@@ -468,6 +486,7 @@ trainer_finish(struct trainer *t, bool is_end, uint64_t *due, struct error *err)
         if (st == STATUS_OK && is_end)
             t->pending_due = durable;
     }
+    log_tables(t->models[STUDENT]);
     for (size_t i = 0; i < t->settings->task_count; i++)
         curve_summarize(t->curve, i, &t->pipeline->quality[i]);
     *due = take_due(t);

@@ -46,6 +46,15 @@ class TestConfiguration(BadCase):
         self.assert_refused(status=CONFIG, says=[
             "run.yaml:1:", "run.yaml:3:", "run.yaml:6:", "3 problems"])
 
+    def test_a_log_name_that_records_cannot_hold(self):
+        for name in ("e" * 252, "a\"b"):
+            self.write("run.yaml", "features:\n  user: {kind: categorical}\n"
+                       "tasks:\n  t: {kind: binary}\n"
+                       f"events.path: '{name}'\n"
+                       + REST.split("\n", 1)[1])
+            self.assert_refused(status=CONFIG, says=[
+                "run.yaml:5:", "events.path", "249 bytes"])
+
     def test_missing_configuration(self):
         self.run_daemon("run", "-c", self.path("no.yaml"), status=NO_INPUT)
 
@@ -308,6 +317,17 @@ class TestEveryKind(BadCase):
         self.assertGreater(metrics["done"]["teacher"]["score"], 0.99)
         self.assertLess(metrics["done"]["student"]["loss"],
                         metrics["done"]["baseline"]["loss"])
+
+    def test_a_teacher_version_may_be_any_text(self):
+        events = made_events(600)
+        version = 'a "quoted" \\ one'
+        self.learn(
+            events, half=False, teacher={**IN_EVENTS, "version": version},
+            tasks={"liked": None, "group": None, "spent": None,
+                   "done": {"kind": "binary", "teacher_path": "answer"}})
+        with open(self.path("run", "checkpoints", "latest",
+                            "manifest.json"), encoding="utf-8") as f:
+            self.assertEqual(json.load(f)["teacher"]["version"], version)
 
     def test_soft_labels_alone(self):
         events = made_events(5000)

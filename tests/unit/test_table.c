@@ -426,7 +426,6 @@ test_table_change_many_lends_the_rows_of_change(void)
     table_change_many(t, rows, 3, w);
     for (size_t i = 0; i < 3; i++)
         CHECK(w[i] == table_change(t, rows[i]));
-    table_prefetch(t, rows[0]);
     table_free(&t);
 }
 
