@@ -127,7 +127,9 @@ set_initial(struct settings_file *self, const struct settings_scope *scope,
     enum status st = STATUS_OK;
 
     value.text = ""; /* of texts without a default; others have their zero */
-    if (setting_is_list(row)) {
+    if (row->kind == SETTING_PROPERTIES) {
+        st = setting_clear_properties(row, scope->base, &self->pool, err);
+    } else if (setting_is_list(row)) {
         st = setting_parse_flow(row, &self->pool, text, text, self->items,
                                 &count, err);
         if (st == STATUS_OK)

@@ -21,20 +21,21 @@
 
 /* What a setting is, and the type of its field. */
 enum setting_kind {
-    SETTING_BOOL,     /* bool */
-    SETTING_COUNT,    /* uint64_t, at most 2^53: 256, 1_000_000, 1e6 */
-    SETTING_BYTES,    /* uint64_t: 4096, 64KiB, 1.5GiB */
-    SETTING_DURATION, /* uint64_t, milliseconds: 5ms, 30s, 10m, 2h, 7d, 0 */
-    SETTING_NUMBER,   /* double, NAN where unset */
-    SETTING_STRING,   /* const char *, never NULL */
-    SETTING_NAME,     /* const char *: letters, digits, '_', '.', '-' */
-    SETTING_PATH,     /* const char *, of a file, "" where unset */
-    SETTING_ENUM,     /* an enum: the index of the word */
-    SETTING_TIME,     /* int64_t, milliseconds since 1970, or EARLIEST, ... */
-    SETTING_COUNTS,   /* struct setting_counts */
-    SETTING_NUMBERS,  /* struct setting_numbers */
-    SETTING_STRINGS,  /* struct setting_strings */
-    SETTING_ENUMS,    /* struct setting_enums, no word twice */
+    SETTING_BOOL,       /* bool */
+    SETTING_COUNT,      /* uint64_t, at most 2^53: 256, 1_000_000, 1e6 */
+    SETTING_BYTES,      /* uint64_t: 4096, 64KiB, 1.5GiB */
+    SETTING_DURATION,   /* uint64_t, milliseconds: 5ms, 30s, 10m, 2h, 7d, 0 */
+    SETTING_NUMBER,     /* double, NAN where unset */
+    SETTING_STRING,     /* const char *, never NULL */
+    SETTING_NAME,       /* const char *: letters, digits, '_', '.', '-' */
+    SETTING_PATH,       /* const char *, of a file, "" where unset */
+    SETTING_ENUM,       /* an enum: the index of the word */
+    SETTING_TIME,       /* int64_t, milliseconds since 1970, or EARLIEST, ... */
+    SETTING_COUNTS,     /* struct setting_counts */
+    SETTING_NUMBERS,    /* struct setting_numbers */
+    SETTING_STRINGS,    /* struct setting_strings */
+    SETTING_ENUMS,      /* struct setting_enums, no word twice */
+    SETTING_PROPERTIES, /* struct setting_properties */
 };
 
 #define SETTING_EARLIEST INT64_MIN /* the word `earliest` for a time */
@@ -58,6 +59,31 @@ struct setting_enums {
     size_t count;
 };
 
+struct setting_mark {
+    size_t line; /* from 1; 0: nowhere */
+    size_t column;
+};
+
+/*
+ * Names that are not ours to know, such as those of a library, each with a
+ * text: letters, digits, '.', '_' and '-', up to SETTING_PROPERTY_NAME_MAX. A
+ * name that is a row of its own below the key is that row's.
+ */
+#define SETTING_PROPERTY_NAME_MAX 127
+
+struct setting_property {
+    const char *name;
+    const char *value;        /* never NULL */
+    struct setting_mark mark; /* of the name in the file */
+    bool is_secret;           /* by its name, or from a file: never printed */
+};
+
+/* In the order of the file; no name twice. */
+struct setting_properties {
+    const struct setting_property *items;
+    size_t count;
+};
+
 enum setting_flag {
     SETTING_RESTART = 0,  /* takes effect at the next start */
     SETTING_RELOAD = 1,   /* takes effect on SIGHUP too */
@@ -75,9 +101,10 @@ struct setting_row {
     const char *unit;         /* what is counted, or "" */
     double min;               /* of the value, of each item of a list, or of */
     double max;               /* the length of a string; durations in ms */
-    const char *initial;      /* default, as in YAML; "=KEY": as that setting */
+    const char *initial;      /* default, as in YAML; "=KEY": as that one; of
+                                 properties: an example, "name: text" */
     const char *const *words; /* ENUM, ENUMS, TIME: up to NULL */
-    size_t items_max;         /* of a list */
+    size_t items_max;         /* of a list or of properties */
     const char *help;         /* whole sentences */
 };
 
@@ -108,11 +135,6 @@ struct settings_table {
 #define SETTINGS_FILE_BYTES_MAX ((size_t)1024 * 1024)
 #define SETTINGS_DEPTH_MAX      16
 #define SETTINGS_PROBLEMS_MAX   200
-
-struct setting_mark {
-    size_t line; /* from 1; 0: nowhere */
-    size_t column;
-};
 
 struct settings_problem {
     struct setting_mark mark;
@@ -192,6 +214,11 @@ print_like(4, 5) void settings_file_complain(const struct settings_file *self,
 /* settings_file_copy lends a copy of text that lives as long as the file; NULL
  * when there is no memory. */
 const char *settings_file_copy(struct settings_file *self, const char *text);
+
+/* setting_properties_find lends the property of this name, or NULL. */
+const struct setting_property *
+setting_properties_find(const struct setting_properties *properties,
+                        const char *name);
 
 /* settings_table_write_reference writes commented YAML with every setting, its
  * default, range and help; it is itself a valid file. */

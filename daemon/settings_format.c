@@ -161,6 +161,9 @@ put_kind(struct text *t, const struct setting_row *row)
     case SETTING_STRINGS:
     case SETTING_ENUMS:
         break;
+    case SETTING_PROPERTIES:
+        put(t, "at most %zu lines of 'property: text'", row->items_max);
+        break;
     }
 }
 
@@ -241,7 +244,7 @@ write_item(const struct setting_row *row, const void *at, FILE *f)
         setting_write_text(v.text, f);
         break;
     case SETTING_ENUM:
-        (void)fputs(row->words[v.word], f);
+        setting_write_text(row->words[v.word], f); /* `on` is no flag */
         break;
     case SETTING_TIME:
         write_time(v.time_ms, f);
@@ -250,6 +253,7 @@ write_item(const struct setting_row *row, const void *at, FILE *f)
     case SETTING_NUMBERS:
     case SETTING_STRINGS:
     case SETTING_ENUMS:
+    case SETTING_PROPERTIES:
         break;
     }
 }

@@ -140,6 +140,36 @@ must_check enum status setting_parse_flow(const struct setting_row *row,
                                           union setting_value *items,
                                           size_t *count, struct error *err);
 
+/* ---- Properties ---- */
+
+/* setting_is_property_name says whether a property may be called so. */
+bool setting_is_property_name(const char *name);
+
+/* setting_is_secret_name says whether a property looks like a secret by its
+ * name; setting_is_secret_value, whether by its value: a URL with a password.
+ */
+bool setting_is_secret_name(const char *name);
+bool setting_is_secret_value(const char *value);
+
+/* setting_clear_properties makes the field an empty map with room for
+ * items_max. NOMEM. */
+must_check enum status setting_clear_properties(const struct setting_row *row,
+                                                void *base,
+                                                struct settings_pool *pool,
+                                                struct error *err);
+
+/* setting_add_property adds what a node gives under this name (lent). CONFIG
+ * with the reason in *err, or NOMEM. */
+must_check enum status
+setting_add_property(const struct setting_row *row, void *base,
+                     struct settings_pool *pool, const char *name,
+                     const struct settings_node *node, struct error *err);
+
+/* setting_owner is the row of properties that a key lies below, the longest
+ * where there are several, or NULL. */
+const struct setting_row *setting_owner(const struct setting_row *rows,
+                                        size_t row_count, const char *key);
+
 /* The longest list a row may allow. */
 #define SETTING_ITEMS_MAX 4096
 
@@ -247,7 +277,8 @@ struct setting_visitor {
 };
 
 /* setting_visit_rows visits each group once, at its first row, with all of its
- * rows; prefix is "" or ends with a dot. */
+ * rows; prefix is "" or ends with a dot. A leaf of properties is followed by
+ * the rows below it, one deeper, and a close. */
 void setting_visit_rows(const struct setting_row *rows, size_t row_count,
                         const char *prefix, size_t depth,
                         const struct setting_visitor *visitor, void *ctx);

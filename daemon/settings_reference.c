@@ -11,6 +11,11 @@
 #define LINE_MAX_WANTED 79
 #define PREFIX_MAX      256
 
+struct group {
+    const char *name;
+    int name_bytes;
+};
+
 struct writer {
     FILE *f;
     size_t indent;   /* of depth 0, in levels */
@@ -19,6 +24,8 @@ struct writer {
     size_t row_count;
     const void *base; /* of values */
     unsigned wanted;
+    struct group groups[SETTINGS_DEPTH_MAX]; /* that are open, of values */
+    size_t written;                          /* of them */
 };
 
 static bool
@@ -47,12 +54,13 @@ setting_visit_rows(const struct setting_row *rows, size_t row_count,
 
         if (len == 0 || is_earlier(rows, i, prefix, n, len))
             continue;
-        if (key[n + len] == '\0') {
+        if (key[n + len] == '\0')
             visitor->leaf(ctx, &rows[i], key + n, depth);
+        else
+            visitor->open(ctx, key + n, len, depth);
+        if (key[n + len] == '\0' && rows[i].kind != SETTING_PROPERTIES)
             continue;
-        }
-        visitor->open(ctx, key + n, len, depth);
-        (void)snprintf(inner, sizeof(inner), "%.*s", (int)(n + len + 1), key);
+        (void)snprintf(inner, sizeof(inner), "%.*s.", (int)(n + len), key);
         setting_visit_rows(rows, row_count, inner, depth + 1, visitor, ctx);
         visitor->close(ctx, depth);
     }
@@ -144,6 +152,56 @@ write_initial(const struct writer *w, const struct setting_row *row)
         (void)fputs(kind == SETTING_NUMBER && *text == '\0' ? "0" : text, w->f);
 }
 
+/* Whether there are rows below that of properties. */
+static bool
+has_rows_below(const struct writer *w, const struct setting_row *row)
+{
+    size_t n = strlen(row->key);
+
+    for (size_t i = 0; i < w->row_count; i++) {
+        if (strncmp(w->rows[i].key, row->key, n) == 0 &&
+            w->rows[i].key[n] == '.')
+            return true;
+    }
+    return false;
+}
+
+/* The lines of properties, or {} when there are none, after "name:". */
+static void
+write_properties(const struct writer *w, size_t depth,
+                 const struct setting_row *row,
+                 const struct setting_properties *p)
+{
+    if (p->count == 0 && !has_rows_below(w, row))
+        (void)fputs(" {}", w->f);
+    (void)fputc('\n', w->f);
+    for (size_t i = 0; i < p->count; i++) {
+        indent(w, depth + 1);
+        setting_write_text(p->items[i].name, w->f);
+        (void)fputs(": ", w->f);
+        setting_write_text(p->items[i].is_secret ? "***" : p->items[i].value,
+                           w->f);
+        (void)fputc('\n', w->f);
+    }
+}
+
+static void
+refer_properties(struct writer *w, const struct setting_row *row,
+                 const char *name, size_t depth)
+{
+    static const struct setting_properties none = {0};
+
+    indent(w, depth);
+    (void)fprintf(w->f, "%s:", name);
+    if (*row->initial == '\0') {
+        write_properties(w, depth, row, &none);
+        return;
+    }
+    (void)fputc('\n', w->f);
+    indent(w, depth + 1);
+    (void)fprintf(w->f, "%s\n", row->initial);
+}
+
 static void
 refer_leaf(void *ctx, const struct setting_row *row, const char *name,
            size_t depth)
@@ -155,11 +213,15 @@ refer_leaf(void *ctx, const struct setting_row *row, const char *name,
     (void)fputs(w->sep, w->f);
     write_comment(w, depth, row->help);
     write_facts(w, depth, row);
+    w->sep = "\n";
+    if (row->kind == SETTING_PROPERTIES) {
+        refer_properties(w, row, name, depth);
+        return;
+    }
     indent(w, depth);
     (void)fprintf(w->f, "%s%s: ", is_given ? "" : "# ", name);
     write_initial(w, row);
     (void)fputc('\n', w->f);
-    w->sep = "\n";
 }
 
 static void
@@ -216,15 +278,59 @@ is_wanted(const struct writer *w, const struct setting_row *row)
            !setting_is_unset(row, w->base);
 }
 
+/* Writes the groups around a setting that has none of its own yet: a group
+ * without a wanted setting leaves no trace, so it cannot change a digest. */
+static void
+open_groups(struct writer *w, size_t depth)
+{
+    for (; w->written < depth; w->written++) {
+        const struct group *g = &w->groups[w->written];
+
+        indent(w, w->written);
+        (void)fprintf(w->f, "%.*s:\n", g->name_bytes, g->name);
+    }
+}
+
+static void
+value_close(void *ctx, size_t depth)
+{
+    struct writer *w = ctx;
+
+    if (w->written > depth)
+        w->written = depth;
+}
+
+static void
+value_open(void *ctx, const char *name, size_t name_bytes, size_t depth)
+{
+    struct writer *w = ctx;
+
+    assert(depth < COUNT(w->groups));
+    value_close(w, depth);
+    w->groups[depth] = (struct group){name, (int)name_bytes};
+}
+
 static void
 value_leaf(void *ctx, const struct setting_row *row, const char *name,
            size_t depth)
 {
     struct writer *w = ctx;
 
+    if (row->kind == SETTING_PROPERTIES)
+        value_open(w, name, strlen(name), depth);
     if (!is_wanted(w, row))
         return;
+    open_groups(w, depth);
     indent(w, depth);
+    if (row->kind == SETTING_PROPERTIES) {
+        struct setting_properties p;
+
+        memcpy(&p, (const char *)w->base + row->offset, sizeof(p));
+        (void)fprintf(w->f, "%s:", name);
+        write_properties(w, depth, row, &p);
+        w->written = depth + 1;
+        return;
+    }
     (void)fprintf(w->f, "%s: ", name);
     if (row->flags & SETTING_SECRET)
         (void)fputs("\"***\"", w->f);
@@ -233,23 +339,18 @@ value_leaf(void *ctx, const struct setting_row *row, const char *name,
     (void)fputc('\n', w->f);
 }
 
-static void
-value_open(void *ctx, const char *name, size_t name_bytes, size_t depth)
-{
-    const struct writer *w = ctx;
-
-    indent(w, depth);
-    (void)fprintf(w->f, "%.*s:\n", (int)name_bytes, name);
-}
-
 static const struct setting_visitor write_value = {value_leaf, value_open,
-                                                   close_nothing};
+                                                   value_close};
 
 void
 settings_table_write_values(const struct settings_table *table,
                             const void *values, unsigned wanted, FILE *f)
 {
-    struct writer w = {.f = f, .base = values, .wanted = wanted};
+    struct writer w = {.f = f,
+                       .rows = table->rows,
+                       .row_count = table->row_count,
+                       .base = values,
+                       .wanted = wanted};
 
     assert(values != NULL && f != NULL);
     setting_visit_rows(table->rows, table->row_count, "", 0, &write_value, &w);
@@ -266,6 +367,8 @@ settings_table_write_values(const struct settings_table *table,
         for (size_t j = 0; j < count; j++) {
             const char *name;
 
+            w.rows = s->rows;
+            w.row_count = s->row_count;
             w.base = entries + j * s->entry_bytes;
             memcpy(&name, w.base, sizeof(name));
             (void)fprintf(f, "  %s:\n", name);

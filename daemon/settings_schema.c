@@ -10,6 +10,9 @@
 
 #define REFERENCE "{\"$ref\": \"#/$defs/reference\"}"
 #define NAME      "^[A-Za-z0-9_-]{1,63}$"
+/* A plain number or word of YAML is text here, too. */
+#define TEXT_TYPES "[\"string\", \"number\", \"boolean\"]"
+#define PROPERTY   "^[A-Za-z0-9._-]{1,127}$"
 
 /* A value that is known when the file is read only. */
 static const char definitions[] =
@@ -116,8 +119,7 @@ write_alternatives(FILE *f, const struct setting_row *row)
         break;
     case SETTING_STRING:
     case SETTING_PATH:
-        /* A plain number or word of YAML is text here, too. */
-        (void)fputs("{\"type\": [\"string\", \"number\", \"boolean\"]}", f);
+        (void)fputs("{\"type\": " TEXT_TYPES "}", f);
         break;
     case SETTING_NAME:
         (void)fputs("{\"type\": \"string\", \"pattern\": "
@@ -137,6 +139,7 @@ write_alternatives(FILE *f, const struct setting_row *row)
     case SETTING_NUMBERS:
     case SETTING_STRINGS:
     case SETTING_ENUMS:
+    case SETTING_PROPERTIES:
         break;
     }
 }
@@ -168,6 +171,29 @@ write_default(FILE *f, const struct setting_row *row)
     }
 }
 
+/* Left open, for the rows below; write_close ends it. */
+static void
+write_properties(struct writer *w, const struct setting_row *row, size_t depth)
+{
+    static const char *const lines[] = {
+        "  \"type\": [\"object\", \"null\"],",
+        "  \"propertyNames\": {\"pattern\": \"" PROPERTY "\"},",
+        "  \"additionalProperties\": {\"type\": " TEXT_TYPES "},",
+        "  \"properties\": {"};
+
+    (void)fputs(": {", w->f);
+    w->has_item = false;
+    begin_line(w, depth);
+    (void)fputs("  \"description\": ", w->f);
+    write_string(w->f, row->help);
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        w->has_item = i == 0;
+        begin_line(w, depth);
+        (void)fputs(lines[i], w->f);
+    }
+    w->has_item = false;
+}
+
 static void
 write_leaf(void *ctx, const struct setting_row *row, const char *name,
            size_t depth)
@@ -177,6 +203,10 @@ write_leaf(void *ctx, const struct setting_row *row, const char *name,
 
     begin_line(w, depth);
     write_string(w->f, name);
+    if (row->kind == SETTING_PROPERTIES) {
+        write_properties(w, row, depth);
+        return;
+    }
     (void)fputs(": {\"description\": ", w->f);
     write_string(w->f, row->help);
     write_default(w->f, row);

@@ -51,6 +51,7 @@ setting_item_kind(enum setting_kind kind)
         [SETTING_NUMBERS] = SETTING_NUMBER,
         [SETTING_STRINGS] = SETTING_STRING,
         [SETTING_ENUMS] = SETTING_ENUM,
+        [SETTING_PROPERTIES] = SETTING_PROPERTIES,
     };
 
     return kind < SETTING_COUNTS ? kind : items[kind];
@@ -74,6 +75,7 @@ setting_bytes(enum setting_kind kind)
         [SETTING_NUMBERS] = sizeof(struct setting_numbers),
         [SETTING_STRINGS] = sizeof(struct setting_strings),
         [SETTING_ENUMS] = sizeof(struct setting_enums),
+        [SETTING_PROPERTIES] = sizeof(struct setting_properties),
     };
 
     assert(kind < COUNT(bytes));
@@ -436,6 +438,7 @@ setting_parse(const struct setting_row *row, const char *text,
     case SETTING_NUMBERS:
     case SETTING_STRINGS:
     case SETTING_ENUMS:
+    case SETTING_PROPERTIES:
         break;
     }
     return error_set(err, STATUS_INTERNAL, "settings: kind %d", (int)kind);

@@ -153,6 +153,41 @@ visit_row(struct settings_file *self, const struct settings_scope *scope,
     return STATUS_OK;
 }
 
+static enum status
+visit_property(struct settings_file *self, const struct settings_scope *scope,
+               const struct setting_row *row, const char *key,
+               const struct settings_node *node, struct error *err)
+{
+    const char *full = settings_join(self, scope->prefix, key);
+    const char *name = key + strlen(row->key) + 1;
+    char shown[SETTINGS_SHOWN_MAX];
+    bool is_new = false;
+    struct error why;
+    enum status st;
+
+    if (full == NULL)
+        return settings_refuse_memory(err);
+    if (!setting_is_property_name(name)) {
+        settings_problems_add(
+            self->problems, node->key_mark,
+            "%s%s: %s cannot be a property, expected 1 to %d letters, digits, "
+            "'.', '_' or '-'",
+            scope->prefix, row->key, settings_show_text(shown, name),
+            SETTING_PROPERTY_NAME_MAX);
+        return STATUS_OK;
+    }
+    st = settings_note_key(self, full, node->key_mark, &is_new, err);
+    if (st != STATUS_OK || !is_new || node->kind == NODE_BROKEN)
+        return st;
+    st = setting_add_property(row, scope->base, &self->pool, name, node, &why);
+    if (st == STATUS_NOMEM)
+        return settings_refuse_memory(err);
+    if (st != STATUS_OK)
+        settings_problems_add(self->problems, node->mark, "%.200s: %s", full,
+                              why.text);
+    return STATUS_OK;
+}
+
 /* ---- The walk ---- */
 
 static enum status visit_map(struct settings_file *self,
@@ -324,19 +359,24 @@ visit_key(struct settings_file *self, const struct settings_scope *scope,
           struct error *err)
 {
     const struct setting_row *row = settings_find_row(scope, key);
+    const struct setting_row *owner;
     const struct settings_node *map = NULL;
     bool is_section = false;
     const char *full;
     enum status st;
 
-    if (row != NULL)
+    if (row != NULL && row->kind != SETTING_PROPERTIES)
         return visit_row(self, scope, row, node, err);
+    owner =
+        row != NULL ? NULL : setting_owner(scope->rows, scope->row_count, key);
+    if (owner != NULL)
+        return visit_property(self, scope, owner, key, node, err);
     if (scope->is_top) {
         st = visit_section(self, key, node, &is_section, err);
         if (is_section)
             return st;
     }
-    if (!is_group(scope, key)) {
+    if (row == NULL && !is_group(scope, key)) {
         settings_complain_unknown(self, scope, path, key, node);
         return STATUS_OK;
     }
