@@ -17,7 +17,19 @@
 
 static const char *const words_role[] = {
     [ROLE_ANNOTATE] = "annotate", [ROLE_TRAIN] = "train", NULL};
-static const char *const words_log_kind[] = {[LOG_KIND_FILE] = "file", NULL};
+static const char *const words_log_kind[] = {
+    [LOG_KIND_FILE] = "file", [LOG_KIND_KAFKA] = "kafka", NULL};
+static const char *const words_log_start[] = {
+    [LOG_START_EARLIEST] = "earliest", [LOG_START_LATEST] = "latest", NULL};
+static const char *const words_event_format[] = {
+    [EVENT_FORMAT_JSON] = "json",
+    [EVENT_FORMAT_CLOUDEVENTS] = "cloudevents",
+    [EVENT_FORMAT_CONFLUENT] = "confluent",
+    NULL};
+static const char *const words_determinism[] = {[DETERMINISM_AUTO] = "auto",
+                                                [DETERMINISM_ON] = "on",
+                                                [DETERMINISM_OFF] = "off",
+                                                NULL};
 static const char *const words_time_unit[] = {
     [TIME_AUTO] = "auto",       [TIME_SECONDS] = "s",
     [TIME_MILLISECONDS] = "ms", [TIME_MICROSECONDS] = "us",
@@ -112,6 +124,7 @@ static const char *const words_time[] = {"earliest", NULL};
 #define KIND_COUNTS(n)     .kind = SETTING_COUNTS, ITEMS(n)
 #define KIND_NUMBERS(n)    .kind = SETTING_NUMBERS, ITEMS(n)
 #define KIND_STRINGS(n)    .kind = SETTING_STRINGS, ITEMS(n)
+#define KIND_PROPERTIES(n) .kind = SETTING_PROPERTIES, ITEMS(n)
 #define ITEMS(n)           .items_max = (n)
 
 #define ROW(type, member, key_, kind_, unit_, min_, max_, initial_, flags_,    \

@@ -26,6 +26,19 @@ enum role {
 
 enum log_kind {
     LOG_KIND_FILE,
+    LOG_KIND_KAFKA,
+};
+
+/* Where a consumer group begins that has no offsets yet. */
+enum log_start {
+    LOG_START_EARLIEST,
+    LOG_START_LATEST,
+};
+
+enum determinism {
+    DETERMINISM_AUTO, /* as the log is: of files, not of Kafka */
+    DETERMINISM_ON,
+    DETERMINISM_OFF,
 };
 
 enum seen_by {
@@ -71,9 +84,13 @@ enum train_input {
 #define SETTINGS_TYPE_COUNTS(n)     struct setting_counts
 #define SETTINGS_TYPE_NUMBERS(n)    struct setting_numbers
 #define SETTINGS_TYPE_STRINGS(n)    struct setting_strings
+#define SETTINGS_TYPE_PROPERTIES(n) struct setting_properties
 #define SETTINGS_FIELD(kind, field) SETTINGS_TYPE_##kind field;
 
 #define SETTINGS_ENUM_log_kind       enum log_kind
+#define SETTINGS_ENUM_log_start      enum log_start
+#define SETTINGS_ENUM_event_format   enum event_format
+#define SETTINGS_ENUM_determinism    enum determinism
 #define SETTINGS_ENUM_time_unit      enum time_unit
 #define SETTINGS_ENUM_feature_kind   enum feature_kind
 #define SETTINGS_ENUM_seen_by        enum seen_by

@@ -5,6 +5,7 @@
 #include "stages/settings_check.h"
 
 #include "stages/event/label.h"
+#include "stages/settings_check_priv.h"
 
 #include "daemon/base/json_path.h"
 #include "daemon/io/log_file.h"
@@ -13,15 +14,6 @@
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
-
-#define KEY_MAX 256
-
-struct check {
-    const struct settings *s;
-    struct settings_problems *problems;
-    size_t first; /* problem of these checks; the others were there before */
-    char key[KEY_MAX];
-};
 
 /* Lends the key of a setting of an entry or model. */
 static const char *
@@ -33,13 +25,8 @@ key_of(struct check *c, const char *section, const char *name,
     return c->key;
 }
 
-/*
- * Whether something was already wrong near this key: in the same entry of a
- * section, or in the same group. What is said about the rest of it would be
- * about defaults that stand in.
- */
-static bool
-is_doubtful(const struct check *c, const char *key)
+bool
+check_is_doubtful(const struct check *c, const char *key)
 {
     size_t n = strcspn(key, ".");
 
@@ -55,13 +42,13 @@ is_doubtful(const struct check *c, const char *key)
     return false;
 }
 
-print_like(3, 4) static void complain(struct check *c, const char *key,
-                                      const char *format, ...)
+void
+check_complain(struct check *c, const char *key, const char *format, ...)
 {
     char text[ERROR_TEXT_MAX];
     va_list args;
 
-    if (is_doubtful(c, key))
+    if (check_is_doubtful(c, key))
         return;
     va_start(args, format);
     (void)vsnprintf(text, sizeof(text), format, args);
@@ -83,7 +70,7 @@ check_json_path(struct check *c, const char *key, const char *text)
     struct error err;
 
     if (*text != '\0' && json_path_parse(&path, text, &err) != STATUS_OK)
-        complain(c, key, "%s", err.text);
+        check_complain(c, key, "%s", err.text);
 }
 
 /* ---- Features ---- */
@@ -96,7 +83,8 @@ check_idle(struct check *c, const struct feature_settings *f,
     const char *key = key_of(c, "features", f->name, setting);
 
     if (!is_used && is_given(c, key))
-        complain(c, key, "has no effect here, expected it only for %s", users);
+        check_complain(c, key, "has no effect here, expected it only for %s",
+                       users);
 }
 
 static void
@@ -105,34 +93,37 @@ check_numbers(struct check *c, const struct feature_settings *f)
     bool has_buckets = settings_has_transform(f, TRANSFORM_BUCKETIZE);
 
     if (has_buckets && f->kind != FEATURE_NUMBER)
-        complain(c, key_of(c, "features", f->name, "transform"),
-                 "bucketize of a vector, expected it for kind number only");
+        check_complain(
+            c, key_of(c, "features", f->name, "transform"),
+            "bucketize of a vector, expected it for kind number only");
     if (has_buckets && settings_has_transform(f, TRANSFORM_STANDARDIZE))
-        complain(c, key_of(c, "features", f->name, "transform"),
-                 "standardize and bucketize, expected one of them");
+        check_complain(c, key_of(c, "features", f->name, "transform"),
+                       "standardize and bucketize, expected one of them");
     if (settings_has_transform(f, TRANSFORM_LOG) &&
         f->transform.items[0] != TRANSFORM_LOG)
-        complain(c, key_of(c, "features", f->name, "transform"),
-                 "log is not the first, expected it before the others");
+        check_complain(c, key_of(c, "features", f->name, "transform"),
+                       "log is not the first, expected it before the others");
     if (has_buckets && f->boundaries.count == 0)
-        complain(c, key_of(c, "features", f->name, "boundaries"),
-                 "is missing, expected the boundaries for bucketize, such as "
-                 "[1, 10, 100]");
+        check_complain(
+            c, key_of(c, "features", f->name, "boundaries"),
+            "is missing, expected the boundaries for bucketize, such as "
+            "[1, 10, 100]");
     if (!has_buckets && f->boundaries.count > 0)
-        complain(c, key_of(c, "features", f->name, "boundaries"),
-                 "has no effect, expected transform: [bucketize] with it");
+        check_complain(
+            c, key_of(c, "features", f->name, "boundaries"),
+            "has no effect, expected transform: [bucketize] with it");
     for (size_t i = 1; i < f->boundaries.count; i++) {
         if (f->boundaries.items[i] > f->boundaries.items[i - 1])
             continue;
-        complain(c, key_of(c, "features", f->name, "boundaries"),
-                 "%g after %g, expected ascending numbers",
-                 f->boundaries.items[i], f->boundaries.items[i - 1]);
+        check_complain(c, key_of(c, "features", f->name, "boundaries"),
+                       "%g after %g, expected ascending numbers",
+                       f->boundaries.items[i], f->boundaries.items[i - 1]);
         break;
     }
     if (f->range.count == 1 ||
         (f->range.count == 2 && !(f->range.items[0] < f->range.items[1])))
-        complain(c, key_of(c, "features", f->name, "range"),
-                 "is no range, expected [lowest, highest]");
+        check_complain(c, key_of(c, "features", f->name, "range"),
+                       "is no range, expected [lowest, highest]");
 }
 
 static void
@@ -146,8 +137,8 @@ check_feature(struct check *c, const struct feature_settings *f)
     check_json_path(c, key_of(c, "features", f->name, "path"),
                     *f->path == '\0' ? f->name : f->path);
     if (f->kind == FEATURE_VECTOR && f->width == 0)
-        complain(c, key_of(c, "features", f->name, "width"),
-                 "is missing, expected how many numbers the vector has");
+        check_complain(c, key_of(c, "features", f->name, "width"),
+                       "is missing, expected how many numbers the vector has");
     if (f->width > 0)
         check_idle(c, f, "width", f->kind == FEATURE_VECTOR, "vectors");
     if (f->embedding_width > 0)
@@ -173,11 +164,13 @@ check_features(struct check *c)
         is_seen = is_seen || s->features[i].seen_by != SEEN_BY_TEACHER;
     }
     if (s->feature_count == 0)
-        complain(c, "features", "is missing, expected one feature at least");
+        check_complain(c, "features",
+                       "is missing, expected one feature at least");
     else if (!is_seen && settings_has_role(s, ROLE_TRAIN))
-        complain(c, "features",
-                 "none is visible to the student, expected one with seen_by: "
-                 "both or student");
+        check_complain(
+            c, "features",
+            "none is visible to the student, expected one with seen_by: "
+            "both or student");
 }
 
 static void
@@ -205,29 +198,32 @@ check_task(struct check *c, const struct task_settings *t)
                     t->teacher_path);
     key = key_of(c, "tasks", t->name, "threshold");
     if (t->kind != TASK_BINARY && !isnan(t->threshold))
-        complain(c, key, "has no effect here, expected it only for binary");
+        check_complain(c, key,
+                       "has no effect here, expected it only for binary");
     key = key_of(c, "tasks", t->name, "classes");
     if (t->kind != TASK_CLASS && (classes > 0 || t->labels.count > 0))
-        complain(c, classes > 0 ? key : key_of(c, "tasks", t->name, "labels"),
-                 "has no effect here, expected it only for kind class");
+        check_complain(
+            c, classes > 0 ? key : key_of(c, "tasks", t->name, "labels"),
+            "has no effect here, expected it only for kind class");
     if (t->kind != TASK_CLASS)
         return;
     if (classes == 0)
         classes = t->labels.count;
     if (classes < 2)
-        complain(c, key, "%s, expected how many classes there are, 2 or more",
-                 classes == 0 ? "is missing" : "is too small");
+        check_complain(c, key,
+                       "%s, expected how many classes there are, 2 or more",
+                       classes == 0 ? "is missing" : "is too small");
     if (t->labels.count > 0 && t->labels.count != classes)
-        complain(c, key_of(c, "tasks", t->name, "labels"),
-                 "%zu names for %llu classes, expected one each",
-                 t->labels.count, (unsigned long long)classes);
+        check_complain(c, key_of(c, "tasks", t->name, "labels"),
+                       "%zu names for %llu classes, expected one each",
+                       t->labels.count, (unsigned long long)classes);
     for (size_t i = 0; i < t->labels.count; i++) {
         for (size_t j = 0; j < i; j++) {
             if (strcmp(t->labels.items[i], t->labels.items[j]) != 0)
                 continue;
-            complain(c, key_of(c, "tasks", t->name, "labels"),
-                     "'%.60s' comes twice, expected different names",
-                     t->labels.items[i]);
+            check_complain(c, key_of(c, "tasks", t->name, "labels"),
+                           "'%.60s' comes twice, expected different names",
+                           t->labels.items[i]);
             return;
         }
     }
@@ -244,11 +240,12 @@ check_tasks(struct check *c)
         has_answer = has_answer || *s->tasks[i].teacher_path != '\0';
     }
     if (s->task_count == 0)
-        complain(c, "tasks", "is missing, expected one task at least");
+        check_complain(c, "tasks", "is missing, expected one task at least");
     else if (s->teacher_kind == TEACHER_KIND_FIELD && !has_answer)
-        complain(c, "teacher.kind",
-                 "is field, but no task has a teacher_path, expected it where "
-                 "the teacher's answer is in an event");
+        check_complain(
+            c, "teacher.kind",
+            "is field, but no task has a teacher_path, expected it where "
+            "the teacher's answer is in an event");
 }
 
 /* ---- Models ---- */
@@ -258,11 +255,11 @@ check_optimizer(struct check *c, const char *section, const char *name,
                 const struct optimizer_settings *o)
 {
     if (o->rate == 0)
-        complain(c, key_of(c, section, name, "rate"),
-                 "is 0, expected a learning rate above it");
+        check_complain(c, key_of(c, section, name, "rate"),
+                       "is 0, expected a learning rate above it");
     if (o->schedule != SCHEDULE_CONSTANT && o->decay == 0)
-        complain(c, key_of(c, section, name, "decay"),
-                 "is 0, expected the length of the schedule in examples");
+        check_complain(c, key_of(c, section, name, "decay"),
+                       "is 0, expected the length of the schedule in examples");
 }
 
 static void
@@ -272,9 +269,10 @@ check_model(struct check *c, const char *section,
     const struct settings *s = c->s;
 
     if (m->optimizer.kind == OPTIMIZER_ROWWISE_ADAGRAD)
-        complain(c, key_of(c, section, "optimizer", "kind"),
-                 "is rowwise_adagrad, expected it under tables only, did you "
-                 "mean 'adagrad'?");
+        check_complain(
+            c, key_of(c, section, "optimizer", "kind"),
+            "is rowwise_adagrad, expected it under tables only, did you "
+            "mean 'adagrad'?");
     check_optimizer(c, section, "optimizer", &m->optimizer);
     check_optimizer(c, section, "tables", &m->tables);
     for (size_t i = 0; i < s->feature_count && m->fm; i++) {
@@ -282,7 +280,7 @@ check_model(struct check *c, const char *section,
 
         if (f->seen_by != unseen && f->embedding_width > 0 &&
             f->embedding_width != m->embedding_width)
-            complain(
+            check_complain(
                 c, key_of(c, "features", f->name, "embedding_width"),
                 "is %llu, but %s.fm needs one width for all, expected %llu "
                 "or %s.fm: false",
@@ -298,20 +296,22 @@ check_teacher(struct check *c)
     bool has_model = s->teacher_kind == TEACHER_KIND_CHECKPOINT;
 
     if (s->teacher_learn && !has_model)
-        complain(c, "teacher.learn",
-                 "needs a model to teach, expected teacher.kind: checkpoint");
+        check_complain(
+            c, "teacher.learn",
+            "needs a model to teach, expected teacher.kind: checkpoint");
     if (!has_model)
         return;
     if (s->teacher_learn || *s->teacher_path == '\0')
         check_model(c, "teacher.model", &s->teacher_model, SEEN_BY_STUDENT);
     if (!s->teacher_learn && *s->teacher_path == '\0')
-        complain(c, "teacher.path",
-                 "is missing, expected the checkpoint to ask, or "
-                 "teacher.learn: true for a teacher that begins anew");
+        check_complain(c, "teacher.path",
+                       "is missing, expected the checkpoint to ask, or "
+                       "teacher.learn: true for a teacher that begins anew");
     if (s->teacher_learn && *s->teacher_checkpoint_path == '\0')
-        complain(c, "teacher.checkpoint.path",
-                 "is missing, expected where a teacher that learns keeps its "
-                 "checkpoints");
+        check_complain(
+            c, "teacher.checkpoint.path",
+            "is missing, expected where a teacher that learns keeps its "
+            "checkpoints");
 }
 
 /* ---- Roles and paths ---- */
@@ -320,7 +320,7 @@ static void
 check_path(struct check *c, const char *key, const char *path, const char *what)
 {
     if (*path == '\0')
-        complain(c, key, "is missing, expected %s", what);
+        check_complain(c, key, "is missing, expected %s", what);
 }
 
 /* A log's file name stands in records, as it is. */
@@ -333,10 +333,11 @@ check_log_name(struct check *c, const char *key, const char *path)
     for (const char *p = name; *p != '\0'; p++)
         is_plain = is_plain && *p != '"' && *p != '\\' && *p >= ' ';
     if (!is_plain || strlen(name) > LABEL_TOPIC_MAX)
-        complain(c, key,
-                 "has a file name that cannot stand in records, expected at "
-                 "most %d bytes of ASCII without quotes and backslashes",
-                 LABEL_TOPIC_MAX);
+        check_complain(
+            c, key,
+            "has a file name that cannot stand in records, expected at "
+            "most %d bytes of ASCII without quotes and backslashes",
+            LABEL_TOPIC_MAX);
 }
 
 /* Two places that must differ; the second is to change. */
@@ -345,7 +346,7 @@ check_apart(struct check *c, const char *a, const char *a_path, const char *b,
             const char *b_path)
 {
     if (*a_path != '\0' && strcmp(a_path, b_path) == 0)
-        complain(c, b, "is the same as %s, expected another place", a);
+        check_complain(c, b, "is the same as %s, expected another place", a);
 }
 
 static void
@@ -355,16 +356,19 @@ check_roles(struct check *c)
     bool annotates = settings_has_role(s, ROLE_ANNOTATE);
     bool trains = settings_has_role(s, ROLE_TRAIN);
     bool reads_events = annotates || s->train_input == TRAIN_INPUT_EVENTS;
+    bool has_labels =
+        annotates || (trains && s->train_input == TRAIN_INPUT_LABELS);
 
-    if (is_doubtful(c, "roles"))
+    if (check_is_doubtful(c, "roles"))
         return;
     if (s->roles.count == 0)
-        complain(c, "roles", "is empty, expected annotate, train or both");
-    if (reads_events)
+        check_complain(c, "roles",
+                       "is empty, expected annotate, train or both");
+    if (reads_events && s->events_log == LOG_KIND_FILE)
         check_path(c, "events.path", s->events_path,
                    "the events: role annotate and train.input: events read "
                    "them");
-    if (annotates || (trains && s->train_input == TRAIN_INPUT_LABELS))
+    if (has_labels && s->labels_log == LOG_KIND_FILE)
         check_path(c, "labels.path", s->labels_path,
                    "the labels: role annotate writes and role train reads "
                    "them");
@@ -375,16 +379,18 @@ check_roles(struct check *c)
     check_path(c, "checkpoint.path", s->checkpoint_path,
                "a directory for the trainer's checkpoints");
     if (annotates && s->train_input == TRAIN_INPUT_EVENTS)
-        complain(c, "train.input",
-                 "is events, beside role annotate, expected labels, or roles: "
-                 "[train]");
+        check_complain(
+            c, "train.input",
+            "is events, beside role annotate, expected labels, or roles: "
+            "[train]");
     if (annotates && s->train_passes > 1)
-        complain(c, "train.passes",
-                 "more than one beside role annotate, expected 1, or roles: "
-                 "[train] on labels that are complete");
+        check_complain(
+            c, "train.passes",
+            "more than one beside role annotate, expected 1, or roles: "
+            "[train] on labels that are complete");
     if (s->objective_hard_weight == 0 && s->objective_soft_weight == 0)
-        complain(c, "objective.soft_weight",
-                 "is 0 like objective.hard_weight, expected one above 0");
+        check_complain(c, "objective.soft_weight",
+                       "is 0 like objective.hard_weight, expected one above 0");
     check_model(c, "student", &s->student, SEEN_BY_TEACHER);
 }
 
@@ -419,5 +425,6 @@ settings_check(const struct settings *s, struct settings_problems *problems)
     check_teacher(&c);
     check_roles(&c);
     check_paths(&c);
+    check_kafka(&c);
     settings_problems_sort(problems);
 }

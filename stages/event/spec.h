@@ -26,6 +26,13 @@
 /* The deepest nesting of an event. */
 #define EVENT_DEPTH_MAX 32
 
+/* What a Kafka message of the events topic is, see envelope.h. */
+enum event_format {
+    EVENT_FORMAT_JSON,
+    EVENT_FORMAT_CLOUDEVENTS,
+    EVENT_FORMAT_CONFLUENT,
+};
+
 struct event_feature {
     const char *name;
     /* As it is in the event; a NUMBER with boundaries becomes a CATEGORICAL

@@ -49,7 +49,10 @@ class TestSchema(Case):
                      "shutdown_timeout: 1.5s", "shutdown_timeout: 0",
                      "events: {record_bytes_max: 1 MiB}",
                      "train: {start: '2026-11-23T12:00:00Z'}",
-                     "metrics: {from: 1362062307}", "train:"):
+                     "metrics: {from: 1362062307}", "train:",
+                     "kafka: {bootstrap.servers: 'k:1', linger.ms: 5, "
+                     "producer: {enable.x: true}, consumer: }",
+                     "train: {deterministic: 'on'}", "kafka:"):
             with self.subTest(line):
                 self.assertEqual(self.errors(LEAST + line), [])
 
@@ -57,7 +60,11 @@ class TestSchema(Case):
         for line in ("trian: {batch: 64}", "train: {bacth: 64}",
                      "train: {batch: 0}", "train: {batch: many}",
                      "shutdown_timeout: 30", "log: {level: loud}",
-                     "roles: train", "student: {hidden: [0]}"):
+                     "roles: train", "student: {hidden: [0]}",
+                     "kafka: {a: [b]}", "kafka: {a: {b: c}}",
+                     "kafka: {'a b': c}", "kafka: {consumer: 5}",
+                     "kafka: {producer: {a: }}", "events: {log: kakfa}",
+                     "events: {topic: 'a b'}"):
             with self.subTest(line):
                 self.assertNotEqual(self.errors(LEAST + line), [])
 

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STAGES_SETTINGS_CHECK_PRIV_H
+#define STAGES_SETTINGS_CHECK_PRIV_H
+
+#include "stages/settings.h"
+
+/* What the files of the checks share. */
+
+#define KEY_MAX 256
+
+struct check {
+    const struct settings *s;
+    struct settings_problems *problems;
+    size_t first; /* problem of these checks; the others were there before */
+    char key[KEY_MAX];
+};
+
+/*
+ * check_is_doubtful says whether something was already wrong near this key: in
+ * the same entry of a section, or in the same group. What is said about the
+ * rest of it would be about defaults that stand in.
+ */
+bool check_is_doubtful(const struct check *c, const char *key);
+
+/* check_complain adds a problem about a key, unless that is doubtful. */
+print_like(3, 4) void check_complain(struct check *c, const char *key,
+                                     const char *format, ...);
+
+/* check_kafka checks the kinds of logs against each other, topics, and the
+ * properties of kafka. */
+void check_kafka(struct check *c);
+
+#endif
