@@ -9,6 +9,7 @@
 #include "daemon/base/object.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define POOL_MAGIC    0x504f4f4cu
 #define RAW_BYTES_MAX ((size_t)1 << 30)
@@ -100,10 +101,20 @@ batch_pool_take(struct batch_pool *pool)
     b->has_position = false;
     b->pass = 0;
     b->due_version = 0;
+    b->after.count = 0;
+    b->epoch = 0;
+    assert(b->unsettled == 0);
     b->seen.count = 0;
     b->teacher_version[0] = '\0';
     error_clear(&b->error);
     return b;
+}
+
+size_t
+batch_pool_under_way(const struct batch_pool *pool)
+{
+    OBJ_CHECK(pool, POOL_MAGIC);
+    return pool->count - pool->home_count;
 }
 
 void
@@ -118,24 +129,34 @@ batch_release(struct batch **b)
     mine->home->home[mine->home->home_count++] = mine;
 }
 
+void
+positions_copy(struct positions *to, const struct positions *from)
+{
+    to->count = from->count;
+    memcpy(to->at, from->at, from->count * sizeof(from->at[0]));
+}
+
+void
+watermarks_copy(struct watermarks *to, const struct watermarks *from)
+{
+    to->count = from->count;
+    memcpy(to->next, from->next, from->count * sizeof(from->next[0]));
+}
+
 enum status
 watermarks_pass(struct watermarks *w, const struct row_source *source,
                 bool *is_new, struct error *err)
 {
-    struct row_source *next = NULL;
+    size_t partition = (size_t)source->partition;
+    struct row_source *next;
 
-    for (size_t i = 0; i < w->count && next == NULL; i++) {
-        if (w->next[i].partition == source->partition)
-            next = &w->next[i];
-    }
-    if (next == NULL) {
-        if (w->count == SOURCES_MAX)
-            return error_set(err, STATUS_TOOBIG,
-                             "labels of more than %u source partitions",
-                             (unsigned)SOURCES_MAX);
-        next = &w->next[w->count++];
-        *next = (struct row_source){.partition = source->partition};
-    }
+    if (source->partition < 0 || partition >= SOURCES_MAX)
+        return error_set(err, STATUS_TOOBIG,
+                         "source partition %d, at most %u are supported",
+                         source->partition, (unsigned)SOURCES_MAX);
+    next = &w->next[partition];
+    for (; w->count <= partition; w->count++)
+        w->next[w->count] = (struct row_source){.partition = (int)w->count};
     *is_new = source->generation > next->generation ||
               (source->generation == next->generation &&
                source->offset >= next->offset);

@@ -28,16 +28,34 @@ struct row_source {
     int64_t offset;
 };
 
+/*
+ * A row's bytes lie end to end in batch->raw: the event, then the key, then the
+ * headers as stages/event/headers.h packs them.
+ */
 struct row {
-    size_t start; /* of the event's bytes, in batch->raw */
+    size_t start;
     size_t bytes;
+    uint32_t key_bytes; /* KEY_NONE: it has none */
+    uint32_t header_bytes;
+    size_t label_start; /* of its label record, in batch->labels */
+    size_t label_bytes; /* with the line feed; 0: it has none */
     struct row_source source;
 };
 
-/* What was seen of each source partition: the next offset that is new. */
+#define KEY_NONE UINT32_MAX
+
+/* What was seen of each source partition: the next offset that is new, by the
+ * partition's number. */
 struct watermarks {
-    size_t count;
+    size_t count; /* the highest number, and one */
     struct row_source next[SOURCES_MAX];
+};
+
+/* Where to go on in a log: one position a partition of a topic; of a file log,
+ * whose partitions come one after the other, one at most. */
+struct positions {
+    size_t count;
+    struct log_position at[SOURCES_MAX];
 };
 
 struct batch_pool;
@@ -50,8 +68,10 @@ struct batch {
     struct bytes raw;          /* the events' bytes, end to end */
     struct bytes dead_letters; /* encoded records, to be written first */
     struct bytes labels;       /* encoded records */
-    struct log_position after; /* in the log that was read, behind all rows */
+    struct positions after;    /* in the log that was read, behind all rows */
     bool has_position;         /* false: only carries dead letters */
+    uint32_t epoch;            /* of the source, when the batch was cut */
+    size_t unsettled;          /* records of it that a broker still owes */
     uint32_t pass;             /* over a file log, from 0 */
     struct watermarks seen;    /* by rows and batches so far: train role */
     char teacher_version[LABEL_VERSION_MAX + 1]; /* of the last row's answer */
@@ -81,8 +101,15 @@ void batch_pool_free(struct batch_pool **self);
 /* batch_pool_take gives an empty batch, or NULL when all are on their way. */
 struct batch *batch_pool_take(struct batch_pool *pool);
 
+/* batch_pool_under_way counts the batches that are not home. */
+size_t batch_pool_under_way(const struct batch_pool *pool);
+
 /* batch_release sends *b home and sets it NULL; NULL is fine. */
 void batch_release(struct batch **b);
+
+/* positions_copy and watermarks_copy copy what is used of one. */
+void positions_copy(struct positions *to, const struct positions *from);
+void watermarks_copy(struct watermarks *to, const struct watermarks *from);
 
 /* watermarks_pass says whether a source is new, and then notes it. TOOBIG
  * when it is of one partition too many. */

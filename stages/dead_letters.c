@@ -8,6 +8,7 @@
 
 #include "daemon/base/object.h"
 #include "daemon/io/directory.h"
+#include "daemon/io/kafka_producer.h"
 #include "daemon/io/log_file.h"
 
 #include <stdbool.h>
@@ -121,4 +122,29 @@ dead_letters_write(struct dead_letters *d, const struct bytes *records,
         return st;
     return log_writer_append(d->writer, records->data + written,
                              records->used - written, err);
+}
+
+enum status
+dead_letters_send(struct kafka_producer *producer, struct kafka_target *topic,
+                  const struct bytes *records, size_t *at, size_t *unsettled,
+                  void *opaque, struct error *err)
+{
+    while (*at < records->used) {
+        const char *line = records->data + *at;
+        const char *feed = memchr(line, '\n', records->used - *at);
+        struct record record = {
+            .value = line,
+            .value_bytes = (size_t)(feed - line),
+            .partition = KAFKA_PARTITION_ANY,
+        };
+        enum status st;
+
+        assert(feed != NULL);
+        st = kafka_producer_send(producer, topic, &record, opaque, err);
+        if (st != STATUS_OK)
+            return st;
+        ++*unsettled;
+        *at += record.value_bytes + 1;
+    }
+    return STATUS_OK;
 }

@@ -11,6 +11,8 @@
  * file is passed over.
  */
 struct dead_letters;
+struct kafka_producer;
+struct kafka_target;
 
 /* dead_letters_open opens dir/name for appending; blocks. */
 must_check enum status dead_letters_open(struct dead_letters **out,
@@ -23,5 +25,17 @@ void dead_letters_close(struct dead_letters **self);
 must_check enum status dead_letters_write(struct dead_letters *d,
                                           const struct bytes *records,
                                           struct error *err);
+
+/*
+ * dead_letters_send sends encoded records to a topic, from byte *at on, which
+ * moves behind what was sent; *unsettled rises by one each. AGAIN: the
+ * producer's queue is full. The records are borrowed until they are delivered.
+ * Thread: loop.
+ */
+must_check enum status dead_letters_send(struct kafka_producer *producer,
+                                         struct kafka_target *topic,
+                                         const struct bytes *records,
+                                         size_t *at, size_t *unsettled,
+                                         void *opaque, struct error *err);
 
 #endif

@@ -8,9 +8,11 @@
 #include "stages/consume/consume.h"
 #include "stages/emit/emit.h"
 #include "stages/publish/publish.h"
+#include "stages/topics.h"
 #include "stages/train/train.h"
 
 #include "daemon/base/logging.h"
+#include "daemon/io/calls.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -50,17 +52,35 @@ check_role(const struct stage_ops *const *ops)
     }
 }
 
+/* What a role needs that has a log in Kafka. */
+static enum status
+open_topics(struct pipeline *p, struct error *err)
+{
+    enum status st = STATUS_OK;
+
+    if (topics_are_needed(p->settings, p->role))
+        st = calls_new(&p->calls, p->loop, err);
+    if (st == STATUS_OK && p->calls != NULL)
+        st = topics_new(&p->topics, p, err);
+    return st;
+}
+
 enum status
 pipeline_open(struct pipeline *p, struct error *err)
 {
     const struct stage_ops *const *ops = roles[p->role];
+    enum status st;
 
     check_role(ops);
     error_clear(&p->error);
     p->stage_count = ROLE_STAGES;
+    st = open_topics(p, err);
+    if (st != STATUS_OK) {
+        pipeline_free(p);
+        return st;
+    }
     for (size_t i = ROLE_STAGES; i-- > 0;) {
-        enum status st = ops[i]->open(&p->stages[i], p, err);
-
+        st = ops[i]->open(&p->stages[i], p, err);
         if (st != STATUS_OK) {
             p->is_interrupted = true; /* what is open has seen no end */
             pipeline_free(p);
@@ -94,6 +114,20 @@ pipeline_wake(struct pipeline *p)
 }
 
 void
+pipeline_settled(struct pipeline *p, const struct batch *b)
+{
+    if (!p->stages[0]->is_stopped)
+        p->stages[0]->ops->settled(p->stages[0], b);
+}
+
+void
+pipeline_restart(struct pipeline *p)
+{
+    if (!p->stages[0]->is_stopped)
+        p->stages[0]->ops->restart(p->stages[0]);
+}
+
+void
 pipeline_stop(struct pipeline *p)
 {
     if (p->is_stopping)
@@ -110,6 +144,8 @@ pipeline_free(struct pipeline *p)
             p->stages[i]->ops->free(&p->stages[i]);
     }
     p->stage_count = 0;
+    topics_free(&p->topics);
+    calls_free(&p->calls);
     batch_pool_free(&p->pool);
 }
 

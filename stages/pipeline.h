@@ -20,8 +20,10 @@
  * Thread: loop.
  */
 
+struct calls;
 struct event_shape;
 struct store;
+struct topics;
 
 /* Counts of what went through, for progress and the summary. */
 struct role_counts {
@@ -40,9 +42,15 @@ struct pipeline {
     const struct event_shape *events; /* what is read from an event */
     struct loop *loop;
     struct batch_pool *pool; /* the role's throttle; made by its source */
+    struct calls *calls;     /* for calls that block; NULL with file logs */
+    struct topics *topics;   /* what Kafka told of them; NULL with file logs */
+
+    /* Batches of another epoch are not worth going on with: their records are
+     * handed on again, or are another process's. */
+    uint32_t epoch;
 
     /* Where the source starts, as later stages found it when they opened. */
-    struct log_position start;
+    struct positions start;
     struct log_position emitted; /* behind the last label in the log */
     struct watermarks seen;
     uint32_t pass;
@@ -86,6 +94,12 @@ void pipeline_start(struct pipeline *p);
 /* pipeline_wake tells the source that its input may have grown, that it no
  * longer grows, or that a batch came home. */
 void pipeline_wake(struct pipeline *p);
+
+/* pipeline_settled tells the source that a batch is safe. */
+void pipeline_settled(struct pipeline *p, const struct batch *b);
+
+/* pipeline_restart tells the source to hand on again what was not settled. */
+void pipeline_restart(struct pipeline *p);
 
 /* pipeline_stop stops the stages in order; on_end follows. May be called
  * again. */

@@ -12,8 +12,9 @@
 #include <string.h>
 #include <time.h>
 
-#define TEXT_BYTES_MAX    ((size_t)256 << 10)
-#define LINEAGE_BYTES_MAX 4096
+#define TEXT_BYTES_MAX     ((size_t)256 << 10)
+#define LINEAGE_BYTES_MAX  4096
+#define POSITION_BYTES_MAX ((size_t)40)
 
 void
 progress_add(struct progress *p, const struct batch *b)
@@ -33,8 +34,8 @@ progress_add(struct progress *p, const struct batch *b)
     p->examples += c->row_count;
     p->batches += c->row_count > 0;
     p->pass = b->pass;
-    p->position = b->after;
-    p->seen = b->seen;
+    positions_copy(&p->position, &b->after);
+    watermarks_copy(&p->seen, &b->seen);
 }
 
 static void
@@ -43,10 +44,26 @@ put_sources(struct json_writer *w, const struct watermarks *seen)
     json_put_key(w, "sources");
     json_open_array(w);
     for (size_t i = 0; i < seen->count; i++) {
+        if (seen->next[i].offset == 0 && seen->next[i].generation == 0)
+            continue; /* nothing came of it */
         json_open_array(w);
         json_put_int(w, seen->next[i].partition);
         json_put_uint(w, seen->next[i].generation);
         json_put_int(w, seen->next[i].offset);
+        json_close_array(w);
+    }
+    json_close_array(w);
+}
+
+static void
+put_positions(struct json_writer *w, const struct positions *positions)
+{
+    json_put_key(w, "positions");
+    json_open_array(w);
+    for (size_t i = 0; i < positions->count; i++) {
+        json_open_array(w);
+        json_put_uint(w, positions->at[i].partition);
+        json_put_uint(w, positions->at[i].offset);
         json_close_array(w);
     }
     json_close_array(w);
@@ -78,10 +95,7 @@ put_progress(struct json_writer *w, const struct progress *p)
     json_put_int(w, p->first_ms);
     json_put_key(w, "last_ms");
     json_put_int(w, p->last_ms);
-    json_put_key(w, "partition");
-    json_put_uint(w, p->position.partition);
-    json_put_key(w, "offset");
-    json_put_uint(w, p->position.offset);
+    put_positions(w, &p->position);
     put_sources(w, &p->seen);
     json_close_object(w);
 }
@@ -112,6 +126,41 @@ read_count(const struct cJSON *root, const char *key, int64_t max, int64_t *out)
            *out <= max;
 }
 
+/* Reads a list of count integers from 0. */
+static bool
+read_integers(const struct cJSON *list, size_t count, int64_t *out)
+{
+    const struct cJSON *item = json_first(list);
+
+    for (size_t i = 0; i < count; i++) {
+        if (item == NULL || !json_integer(item, &out[i]) || out[i] < 0)
+            return false;
+        item = json_next(item);
+    }
+    return true;
+}
+
+static bool
+read_positions(const struct cJSON *root, struct positions *positions)
+{
+    const struct cJSON *list = json_member(root, "positions");
+
+    positions->count = 0;
+    if (!json_is_array(list) || json_count(list) > SOURCES_MAX)
+        return false;
+    for (const struct cJSON *s = json_first(list); s != NULL;
+         s = json_next(s)) {
+        struct log_position *at = &positions->at[positions->count++];
+        int64_t values[2];
+
+        if (!read_integers(s, 2, values) || values[0] > UINT32_MAX)
+            return false;
+        at->partition = (uint32_t)values[0];
+        at->offset = (uint64_t)values[1];
+    }
+    return true;
+}
+
 static bool
 read_sources(const struct cJSON *root, struct watermarks *seen)
 {
@@ -122,22 +171,18 @@ read_sources(const struct cJSON *root, struct watermarks *seen)
         return false;
     for (const struct cJSON *s = json_first(list); s != NULL;
          s = json_next(s)) {
-        struct row_source *next = &seen->next[seen->count];
-        const struct cJSON *item = json_first(s);
         int64_t values[3];
 
-        for (size_t i = 0; i < 3; i++) {
-            if (item == NULL || !json_integer(item, &values[i]) ||
-                values[i] < 0)
-                return false;
-            item = json_next(item);
-        }
-        if (values[0] > INT32_MAX || values[1] > UINT32_MAX)
+        if (!read_integers(s, 3, values) || values[1] > UINT32_MAX ||
+            values[0] < (int64_t)seen->count || values[0] >= SOURCES_MAX)
             return false;
-        next->partition = (int32_t)values[0];
-        next->generation = (uint32_t)values[1];
-        next->offset = values[2];
-        seen->count++;
+        while ((int64_t)seen->count <= values[0]) {
+            seen->next[seen->count] =
+                (struct row_source){.partition = (int32_t)seen->count};
+            seen->count++;
+        }
+        seen->next[values[0]].generation = (uint32_t)values[1];
+        seen->next[values[0]].offset = values[2];
     }
     return true;
 }
@@ -146,7 +191,7 @@ static bool
 read_progress(const struct cJSON *root, struct progress *p)
 {
     int64_t max = INT64_C(9007199254740991);
-    int64_t v[7];
+    int64_t v[6];
 
     if (!read_count(root, "examples", max, &v[0]) ||
         !read_count(root, "batches", max, &v[1]) ||
@@ -154,7 +199,6 @@ read_progress(const struct cJSON *root, struct progress *p)
         !read_count(root, "discarded", max, &v[3]) ||
         !read_count(root, "pass", UINT32_MAX, &v[4]) ||
         !read_count(root, "generation", UINT32_MAX, &v[5]) ||
-        !read_count(root, "partition", UINT32_MAX, &v[6]) ||
         !json_boolean(json_member(root, "is_end"), &p->is_end) ||
         !json_integer(json_member(root, "first_ms"), &p->first_ms) ||
         !json_integer(json_member(root, "last_ms"), &p->last_ms))
@@ -165,15 +209,12 @@ read_progress(const struct cJSON *root, struct progress *p)
     p->discarded = (uint64_t)v[3];
     p->pass = (uint32_t)v[4];
     p->generation = (uint32_t)v[5];
-    p->position.partition = (uint32_t)v[6];
-    if (!read_count(root, "offset", max, &v[0]) ||
-        !read_count(root, "skips_in_row", max, &v[1]) ||
-        !read_count(root, "went_back_at", max, &v[2]))
+    if (!read_count(root, "skips_in_row", max, &v[0]) ||
+        !read_count(root, "went_back_at", max, &v[1]))
         return false;
-    p->position.offset = (uint64_t)v[0];
-    p->skips_in_row = (uint64_t)v[1];
-    p->went_back_at = (uint64_t)v[2];
-    return read_sources(root, &p->seen);
+    p->skips_in_row = (uint64_t)v[0];
+    p->went_back_at = (uint64_t)v[1];
+    return read_positions(root, &p->position) && read_sources(root, &p->seen);
 }
 
 enum status
@@ -224,23 +265,22 @@ enum status
 progress_lineage(const struct progress *p, const char *log, double seconds,
                  char **data, char **training, struct error *err)
 {
+    size_t room = LINEAGE_BYTES_MAX + 6 * strlen(log) +
+                  POSITION_BYTES_MAX * p->position.count;
     struct json_writer w;
 
-    *data = calloc(1, LINEAGE_BYTES_MAX + 6 * strlen(log));
+    *data = calloc(1, room);
     *training = calloc(1, LINEAGE_BYTES_MAX);
     if (*data == NULL || *training == NULL) {
         free(*data);
         free(*training);
         return error_set(err, STATUS_NOMEM, "no memory for a manifest");
     }
-    json_writer_init(&w, *data, LINEAGE_BYTES_MAX + 6 * strlen(log) - 1, 0);
+    json_writer_init(&w, *data, room - 1, 0);
     json_open_object(&w);
     json_put_key(&w, "log");
     json_put_string(&w, log);
-    json_put_key(&w, "partition");
-    json_put_uint(&w, p->position.partition);
-    json_put_key(&w, "end_offset");
-    json_put_uint(&w, p->position.offset);
+    put_positions(&w, &p->position);
     put_time(&w, "from", p->first_ms);
     put_time(&w, "to", p->last_ms);
     json_close_object(&w);

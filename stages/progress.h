@@ -25,7 +25,7 @@ struct progress {
     bool is_end;         /* the input ended here */
     int64_t first_ms;    /* event time window, 0: none known */
     int64_t last_ms;
-    struct log_position position; /* behind the last example */
+    struct positions position; /* behind the last example */
     struct watermarks seen;
 };
 

@@ -5,6 +5,7 @@
 #include "stages/settings_check_priv.h"
 
 #include "daemon/base/macros.h"
+#include "daemon/io/kafka.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -119,6 +120,10 @@ check_kinds(struct check *c)
                        "needs file logs, expected false with Kafka: train the "
                        "teacher apart, in a process with roles: [train] and "
                        "train.input: events");
+    if (trains && !is_annotator(c) && s->dead_letters_log != train_log(s))
+        check_complain(c, "dead_letters.log",
+                       "is %s, expected %s, as the log that role train reads",
+                       name_kind(s->dead_letters_log), name_kind(train_log(s)));
     if (trains && s->train_passes > 1 && train_log(s) == LOG_KIND_KAFKA)
         check_complain(c, "train.passes",
                        "is more than one, expected 1: a Kafka log has no end, "
@@ -202,12 +207,16 @@ check_properties(struct check *c, const char *section,
 {
     for (size_t i = 0; i < p->count; i++) {
         const char *name = p->items[i].name;
+        struct kafka_property property = {name, p->items[i].value};
+        struct error err;
 
         for (size_t j = 0; j < COUNT(refusals); j++) {
             if (strcmp(refusals[j].name, name) == 0)
                 refuse_property(c, section, name, "cannot be set: %s",
                                 refusals[j].why);
         }
+        if (kafka_property_check(&property, &err) != STATUS_OK)
+            refuse_property(c, section, name, "%s", err.text);
         if (is_for_producer &&
             (strcmp(name, "max.in.flight") == 0 ||
              strcmp(name, "max.in.flight.requests.per.connection") == 0) &&

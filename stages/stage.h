@@ -18,6 +18,7 @@ enum parcel_kind {
     PARCEL_VERSION, /* struct version: a checkpoint that became durable */
 };
 
+struct batch;
 struct pipeline;
 struct stage;
 
@@ -45,6 +46,12 @@ struct stage_ops {
 
     /* The next stage has room again, or a batch came home. NULL for a sink. */
     void (*resume)(struct stage *s);
+
+    /* Of a source. settled: the sink has made b safe, in the order in which
+     * batches were handed on. restart: it never will, nor what came after it;
+     * hand all of it on again, in a new epoch. */
+    void (*settled)(struct stage *s, const struct batch *b);
+    void (*restart)(struct stage *s);
 
     /* Takes no more, finishes what it holds, then calls stage_stopped once.
      * May be called again: the later calls do nothing. */

@@ -12,6 +12,7 @@
 #include "daemon/io/worker.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define ANNOTATE_MAGIC 0x414e4e4fu
 
@@ -51,19 +52,25 @@ finish_when_empty(struct annotate *a)
 static void
 push_answered(struct annotate *a)
 {
-    size_t pushed = 0;
+    bool has_room = false;
 
-    while (pushed < a->answered_count) {
-        void *parcel = a->answered[pushed];
+    while (a->answered_count > 0) {
+        void *parcel = a->answered[0];
 
-        if (stage_push(&a->stage, &parcel) != STATUS_OK)
+        /* The push may bring more room, and so come back here. */
+        a->answered_count--;
+        memmove(a->answered, a->answered + 1,
+                a->answered_count * sizeof(a->answered[0]));
+        if (stage_push(&a->stage, &parcel) != STATUS_OK) {
+            memmove(a->answered + 1, a->answered,
+                    a->answered_count * sizeof(a->answered[0]));
+            a->answered[0] = parcel;
+            a->answered_count++;
             break;
-        pushed++;
+        }
+        has_room = true;
     }
-    a->answered_count -= pushed;
-    for (size_t i = 0; i < a->answered_count; i++)
-        a->answered[i] = a->answered[i + pushed];
-    if (pushed > 0 && !a->is_stopping)
+    if (has_room && !a->is_stopping)
         stage_has_room(&a->stage);
     finish_when_empty(a);
 }

@@ -168,8 +168,8 @@ open_learning(struct teacher *t, struct error *err)
     for (size_t i = 0; i < s->task_count; i++)
         t->objectives[i].hard_weight = (float)s->tasks[i].weight;
     t->progress.generation = (uint32_t)s->labels_generation;
-    p->start = t->progress.position;
-    p->seen = t->progress.seen;
+    positions_copy(&p->start, &t->progress.position);
+    watermarks_copy(&p->seen, &t->progress.seen);
     return STATUS_OK;
 }
 

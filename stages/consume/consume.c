@@ -1,86 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Chunks of lines come from a reader thread, two at a time; the loop decodes
- * them into the open batch:
+ * Records from a source become rows of the open batch; a full batch goes to the
+ * next stage:
  *
- *   reader thread -> [chunk][chunk] -> lines -> open batch -> next stage
- *
- * The stage waits in one of three places, and stage_pump goes on from each:
- * no chunk yet, no batch in the pool, no room in the next stage.
+ *   source -> consume_take -> open batch -> consume_cut -> next stage
  */
 #include "stages/consume/consume.h"
 
+#include "stages/consume/source.h"
 #include "stages/event/decoder.h"
+#include "stages/event/envelope.h"
+#include "stages/event/headers.h"
 #include "stages/event/label.h"
-#include "stages/pipeline.h"
 #include "stages/settings.h"
 #include "stages/shape.h"
 
-#include "daemon/base/logging.h"
 #include "daemon/base/object.h"
 #include "daemon/io/log_file.h"
-#include "daemon/io/worker.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define CONSUME_MAGIC      0x434f4e53u
-#define CHUNKS             2u
-#define POLL_MS            5u
 #define DEAD_LETTERS_BYTES (1u << 20) /* more go ahead of their batch */
-#define PAYLOAD_MAX        4096u
-
-/* What travels to the reader thread and back. */
-struct fill {
-    struct log_chunk *chunk;
-    enum status status; /* OK, END, or why reading failed */
-    struct error error;
-    bool is_last_look; /* asked for when nobody wrote the input any more */
-};
+#define PAYLOAD_MAX        4096u      /* of a value that is cut */
 
 struct consume {
     struct stage stage;
     unsigned magic;
     const struct event_shape *shape;
+    const struct source_ops *ops;
+    struct source *source;
     struct decoder *decoder;
-    struct log_reader *reader; /* the reader thread's */
-    struct worker *worker;
-    struct timer *poll; /* while the input may grow */
-    struct fill fills[CHUNKS];
-    struct fill *ready[CHUNKS]; /* read, in order */
-    size_t ready_count;
-    struct fill *parked[CHUNKS]; /* read nothing, kept back until the input
-                                    may have grown */
-    size_t parked_count;
     struct batch *open;
-    struct batch *full;       /* cut, not taken by the next stage yet */
-    struct log_position done; /* behind the last record of any batch */
+    struct batch *full; /* cut, not taken by the next stage yet */
     struct watermarks seen;
     uint32_t pass;
-    uint32_t pass_count;
     size_t batch_rows;
-    int64_t start_ms; /* events before it are skipped */
-    size_t record_bytes_max;
-    const char *path;
+    int64_t start_ms;  /* events before it are skipped */
     const char *topic; /* the log's name */
     bool is_stopping;
-    bool has_input; /* any record at all */
     bool is_pumping;
     bool must_pump; /* room came while pumping */
 };
 
-/* ---- the reader thread ---- */
+static const struct source_ops *const kinds[] = {
+    [LOG_KIND_FILE] = &source_file,
+    [LOG_KIND_KAFKA] = &source_kafka,
+};
 
-static void
-on_fill(void *ctx, void *item)
-{
-    struct consume *c = ctx;
-    struct fill *f = item;
-
-    f->status = log_reader_read(c->reader, f->chunk, &f->error);
-}
-
-/* ---- the loop ---- */
+/* ---- batches ---- */
 
 /* Offers the cut batch, when there is one. False: the next stage is full. */
 static bool
@@ -90,22 +59,63 @@ push_full(struct consume *c)
 
     if (parcel == NULL)
         return true;
-    if (stage_push(&c->stage, &parcel) != STATUS_OK)
-        return false;
-    c->full = NULL;
-    return true;
+    c->full = NULL; /* the push may bring more room, and so come back here */
+    if (stage_push(&c->stage, &parcel) == STATUS_OK)
+        return true;
+    c->full = parcel;
+    return false;
 }
 
-static void
-cut_batch(struct consume *c)
+bool
+consume_has_room(struct consume *c)
 {
-    assert(c->full == NULL);
-    c->open->after = c->done;
+    OBJ_CHECK(c, CONSUME_MAGIC);
+    if (c->is_stopping || !push_full(c))
+        return false;
+    if (c->open == NULL)
+        c->open = batch_pool_take(c->stage.pipeline->pool);
+    return c->open != NULL;
+}
+
+bool
+consume_is_empty(const struct consume *c)
+{
+    OBJ_CHECK(c, CONSUME_MAGIC);
+    return c->full == NULL &&
+           (c->open == NULL || (c->open->columns->row_count == 0 &&
+                                c->open->dead_letters.used == 0));
+}
+
+void
+consume_cut(struct consume *c)
+{
+    OBJ_CHECK(c, CONSUME_MAGIC);
+    if (!push_full(c) || c->open == NULL)
+        return;
+    c->ops->position(c->source, &c->open->after);
     c->open->pass = c->pass;
+    c->open->epoch = c->stage.pipeline->epoch;
     c->open->has_position = true;
-    c->open->seen = c->seen;
+    watermarks_copy(&c->open->seen, &c->seen);
     c->full = c->open;
     c->open = NULL;
+    (void)push_full(c);
+}
+
+void
+consume_drop(struct consume *c)
+{
+    OBJ_CHECK(c, CONSUME_MAGIC);
+    batch_release(&c->open);
+    batch_release(&c->full);
+}
+
+void
+consume_forget(struct consume *c, uint32_t pass)
+{
+    OBJ_CHECK(c, CONSUME_MAGIC);
+    c->pass = pass;
+    c->seen.count = 0;
 }
 
 /* Sends dead letters ahead when they are many: they must not wait for rows
@@ -116,7 +126,7 @@ split_dead_letters(struct consume *c)
     struct batch *ahead;
     struct bytes swapped;
 
-    if (c->open->dead_letters.used < DEAD_LETTERS_BYTES)
+    if (c->open->dead_letters.used < DEAD_LETTERS_BYTES || c->full != NULL)
         return;
     ahead = batch_pool_take(c->stage.pipeline->pool);
     if (ahead == NULL)
@@ -124,25 +134,29 @@ split_dead_letters(struct consume *c)
     swapped = ahead->dead_letters;
     ahead->dead_letters = c->open->dead_letters;
     c->open->dead_letters = swapped;
+    ahead->epoch = c->stage.pipeline->epoch;
     c->full = ahead;
+    (void)push_full(c);
 }
 
+/* ---- records ---- */
+
 static enum status
-add_dead_letter(struct consume *c, const struct log_chunk *chunk,
-                const struct log_line *line, const char *reason,
-                struct error *err)
+add_dead_letter(struct consume *c, const struct incoming *in,
+                const char *reason, struct error *err)
 {
+    const struct record *r = &in->record;
     struct bytes *b = &c->open->dead_letters;
+    bool is_cut = in->whole_bytes > 0;
     struct dead_letter letter = {
         .source = {.topic = c->topic,
-                   .partition = (int32_t)chunk->first.partition,
-                   .offset = (int64_t)line->offset},
+                   .partition = r->partition,
+                   .offset = r->offset},
         .reason = reason,
-        .payload = line->data,
-        .payload_bytes =
-            chunk->is_cut ? (size_t)chunk->whole_bytes : line->bytes,
-        .payload_max = line->bytes < PAYLOAD_MAX ? line->bytes : PAYLOAD_MAX,
-        .sha256 = chunk->is_cut ? chunk->sha256 : NULL,
+        .payload = r->value,
+        .payload_bytes = is_cut ? in->whole_bytes : r->value_bytes,
+        .payload_max = r->value_bytes,
+        .sha256 = in->sha256,
     };
     size_t len = 0;
     enum status st;
@@ -150,8 +164,8 @@ add_dead_letter(struct consume *c, const struct log_chunk *chunk,
     c->stage.pipeline->counts.dead_letters++;
     if (c->pass > 0)
         return STATUS_OK; /* written in the first pass */
-    if (!chunk->is_cut)
-        letter.payload_max = line->bytes;
+    if (is_cut && letter.payload_max > PAYLOAD_MAX)
+        letter.payload_max = PAYLOAD_MAX;
     st = bytes_reserve(b, dead_letter_bytes_max(letter.payload_max), err);
     if (st == STATUS_OK)
         st = dead_letter_write(&letter, b->data + b->used,
@@ -175,35 +189,56 @@ wants_row(struct consume *c, const struct event_meta *meta,
     return st;
 }
 
-/* Decodes one line into the open batch, as a row or as a dead letter. */
+/* Keeps what the label record will need of its event. */
 static enum status
-take_line(struct consume *c, const struct log_chunk *chunk,
-          const struct log_line *line, struct error *err)
+keep_bytes(struct consume *c, struct row *row, const struct incoming *in,
+           struct error *err)
+{
+    struct bytes *raw = &c->open->raw;
+    const struct record *r = &in->record;
+    size_t before;
+    enum status st;
+
+    row->start = raw->used;
+    row->bytes = in->event_bytes;
+    row->key_bytes = KEY_NONE;
+    row->header_bytes = 0;
+    st = bytes_append(raw, in->event, in->event_bytes, err);
+    if (st == STATUS_OK && r->key != NULL) {
+        row->key_bytes = (uint32_t)r->key_bytes;
+        st = bytes_append(raw, r->key, r->key_bytes, err);
+    }
+    if (st == STATUS_OK && r->header_count > 0) {
+        before = raw->used;
+        st = headers_pack(raw, r->headers, r->header_count, err);
+        row->header_bytes = (uint32_t)(raw->used - before);
+    }
+    return st;
+}
+
+/* Decodes one event into the open batch, as a row or as a dead letter. */
+static enum status
+take_record(struct consume *c, const struct incoming *in, struct error *err)
 {
     struct pipeline *p = c->stage.pipeline;
     struct batch *b = c->open;
-    struct event_meta meta;
     struct row *row = &b->rows[b->columns->row_count];
+    struct event_meta meta;
     struct error reason;
-    enum status st = STATUS_TOOBIG;
+    enum status st;
     bool wanted;
 
-    p->counts.records++;
-    if (chunk->is_cut)
-        (void)error_set(&reason, STATUS_TOOBIG,
-                        "record of %llu bytes, at most %zu are allowed",
-                        (unsigned long long)chunk->whole_bytes,
-                        c->record_bytes_max);
-    else
-        st = decoder_decode(c->decoder, line->data, line->bytes, b->columns,
-                            b->columns->row_count, &meta, &reason);
-    c->done.partition = chunk->first.partition;
-    c->done.offset = line->next_offset;
+    if (in->event == NULL)
+        return add_dead_letter(c, in, in->reason->text, err);
+    st = decoder_decode(c->decoder, in->event, in->event_bytes, b->columns,
+                        b->columns->row_count, &meta, &reason);
     if (st != STATUS_OK)
-        return add_dead_letter(c, chunk, line, reason.text, err);
-    row->source.partition = (int32_t)chunk->first.partition;
-    row->source.offset = (int64_t)line->offset;
-    row->source.generation = 0;
+        return add_dead_letter(c, in, reason.text, err);
+    if (in->envelope != NULL)
+        envelope_fall_back(in->envelope, event_shape_spec(c->shape), b->columns,
+                           b->columns->row_count - 1, &meta);
+    row->source = (struct row_source){.partition = in->record.partition,
+                                      .offset = in->record.offset};
     if (meta.is_label) {
         row->source.partition = meta.partition;
         row->source.offset = meta.offset;
@@ -216,147 +251,33 @@ take_line(struct consume *c, const struct log_chunk *chunk,
         return st;
     }
     p->counts.rows++;
-    if (p->role == ROLE_TRAIN) {
-        (void)snprintf(b->teacher_version, sizeof(b->teacher_version), "%s",
-                       meta.is_label ? meta.teacher_version : "");
-        return STATUS_OK;
-    }
-    row->start = b->raw.used;
-    row->bytes = line->bytes;
-    return bytes_append(&b->raw, line->data, line->bytes, err);
+    if (p->role == ROLE_ANNOTATE)
+        return keep_bytes(c, row, in, err);
+    if (meta.is_label && strcmp(b->teacher_version, meta.teacher_version) != 0)
+        memcpy(b->teacher_version, meta.teacher_version,
+               sizeof(b->teacher_version));
+    return STATUS_OK;
 }
 
-/* Lines of one chunk into batches. True: the chunk is used up. */
-static bool
-take_chunk(struct consume *c, struct fill *f)
+bool
+consume_take(struct consume *c, const struct incoming *in)
 {
-    struct log_line line;
     struct error err;
 
-    for (;;) {
-        if (!push_full(c))
-            return false;
-        if (c->open == NULL)
-            c->open = batch_pool_take(c->stage.pipeline->pool);
-        if (c->open == NULL)
-            return false;
-        if (!log_chunk_next(f->chunk, &line))
-            return true;
-        c->has_input = true;
-        if (take_line(c, f->chunk, &line, &err) != STATUS_OK) {
-            stage_failed(&c->stage, &err);
-            return false;
-        }
-        if (c->open->columns->row_count == c->batch_rows)
-            cut_batch(c);
-        else
-            split_dead_letters(c);
-    }
-}
-
-static void
-refill(struct consume *c, struct fill *f)
-{
-    void *item = f;
-    enum status st;
-
-    if (c->is_stopping)
-        return;
-    f->is_last_look = !c->stage.pipeline->is_growing;
-    st = worker_offer(c->worker, &item);
-    assert(st == STATUS_OK); /* as many slots as fills */
-}
-
-/* Reads again where nothing was before. */
-static void
-refill_parked(struct consume *c)
-{
-    while (c->parked_count > 0)
-        refill(c, c->parked[--c->parked_count]);
-}
-
-/* Another pass over the same file, from its beginning. No fill is under way,
- * so the reader is the loop's to replace. */
-static enum status
-rewind_input(struct consume *c, struct error *err)
-{
-    c->pass++;
-    c->seen.count = 0;
-    c->done = (struct log_position){0};
-    log_reader_close(&c->reader);
-    return log_reader_open(&c->reader, c->path, LOG_TAIL_TAKE,
-                           c->record_bytes_max, c->done, err);
-}
-
-/* End of input closes the open batch. False: it is not gone yet. */
-static bool
-close_open_batch(struct consume *c)
-{
-    if (!push_full(c))
+    OBJ_CHECK(c, CONSUME_MAGIC);
+    assert(c->open != NULL && c->full == NULL);
+    c->stage.pipeline->counts.records++;
+    if (take_record(c, in, &err) != STATUS_OK) {
+        consume_fail(c, &err);
         return false;
-    if (c->open != NULL &&
-        (c->open->columns->row_count > 0 || c->open->dead_letters.used > 0))
-        cut_batch(c);
-    return push_full(c);
+    }
+    if (c->open->columns->row_count == c->batch_rows)
+        return true;
+    split_dead_letters(c);
+    return false;
 }
 
-/* Every fill found nothing: the input may still grow, or another pass begins,
- * or this is the end. */
-static void
-reach_end(struct consume *c)
-{
-    struct pipeline *p = c->stage.pipeline;
-    struct error err;
-
-    for (size_t i = 0; i < c->parked_count; i++) {
-        if (!c->parked[i]->is_last_look) {
-            if (!p->is_growing)
-                refill_parked(c);
-            return;
-        }
-    }
-    if (!close_open_batch(c))
-        return;
-    if (!c->has_input && c->done.offset == 0 && c->done.partition == 0) {
-        (void)error_set(&err, STATUS_BADDATA,
-                        "log %s: empty, expected one JSON object a line",
-                        c->path);
-        stage_failed(&c->stage, &err);
-    } else if (c->pass + 1 >= c->pass_count) {
-        pipeline_stop(p);
-    } else if (rewind_input(c, &err) != STATUS_OK) {
-        stage_failed(&c->stage, &err);
-    } else {
-        refill_parked(c);
-    }
-}
-
-/* Goes on with whatever can go on. */
-static void
-pump_once(struct consume *c)
-{
-    while (c->ready_count > 0 && !c->is_stopping) {
-        struct fill *f = c->ready[0];
-
-        if (f->status != STATUS_OK && f->status != STATUS_END) {
-            stage_failed(&c->stage, &f->error);
-            return;
-        }
-        if (f->status == STATUS_OK && !take_chunk(c, f))
-            return;
-        c->ready_count--;
-        memmove(c->ready, c->ready + 1, c->ready_count * sizeof(c->ready[0]));
-        if (f->status == STATUS_END) {
-            c->parked[c->parked_count++] = f;
-        } else {
-            c->stage.pipeline->counts.bytes_read += f->chunk->bytes.used;
-            refill(c, f);
-            refill_parked(c);
-        }
-    }
-    if (c->parked_count == CHUNKS && !c->is_stopping)
-        reach_end(c);
-}
+/* ---- the stage ---- */
 
 /* A next stage that answers at once says that it has room from inside the
  * push: that must not push the same batch again. */
@@ -369,40 +290,30 @@ pump(struct consume *c)
     c->is_pumping = true;
     while (c->must_pump) {
         c->must_pump = false;
-        pump_once(c);
+        c->ops->resume(c->source);
     }
     c->is_pumping = false;
 }
 
-static void
-on_filled(void *ctx, void *item)
+void
+consume_end(struct consume *c)
 {
-    struct consume *c = ctx;
-    struct fill *f = item;
-
-    c->ready[c->ready_count++] = f;
-    pump(c);
+    OBJ_CHECK(c, CONSUME_MAGIC);
+    pipeline_stop(c->stage.pipeline);
 }
 
-/* The input may have grown. */
-static void
-on_poll(void *ctx)
+void
+consume_fail(struct consume *c, const struct error *err)
 {
-    struct consume *c = ctx;
-
-    if (c->parked_count == CHUNKS && c->stage.pipeline->is_growing &&
-        !c->is_stopping)
-        refill_parked(c);
+    OBJ_CHECK(c, CONSUME_MAGIC);
+    stage_failed(&c->stage, err);
 }
 
-static void
-on_worker_stopped(void *ctx)
+void
+consume_source_stopped(struct consume *c)
 {
-    struct consume *c = ctx;
-
-    timer_stop(c->poll);
-    batch_release(&c->open);
-    batch_release(&c->full);
+    OBJ_CHECK(c, CONSUME_MAGIC);
+    consume_drop(c);
     stage_stopped(&c->stage);
 }
 
@@ -412,10 +323,8 @@ stop_consume(struct stage *s)
     struct consume *c = (struct consume *)s;
 
     OBJ_CHECK(c, CONSUME_MAGIC);
-    if (c->is_stopping)
-        return;
     c->is_stopping = true;
-    worker_stop(c->worker);
+    c->ops->stop(c->source);
 }
 
 static void
@@ -424,7 +333,6 @@ resume_consume(struct stage *s)
     struct consume *c = (struct consume *)s;
 
     OBJ_CHECK(c, CONSUME_MAGIC);
-    on_poll(c);
     pump(c);
 }
 
@@ -434,10 +342,27 @@ start_consume(struct stage *s)
     struct consume *c = (struct consume *)s;
 
     OBJ_CHECK(c, CONSUME_MAGIC);
-    if (c->stage.pipeline->is_growing)
-        timer_start(c->poll, POLL_MS, POLL_MS);
-    for (size_t i = 0; i < CHUNKS; i++)
-        refill(c, &c->fills[i]);
+    c->ops->start(c->source);
+}
+
+static void
+settled_consume(struct stage *s, const struct batch *b)
+{
+    struct consume *c = (struct consume *)s;
+
+    OBJ_CHECK(c, CONSUME_MAGIC);
+    if (c->ops->settled != NULL)
+        c->ops->settled(c->source, b);
+}
+
+static void
+restart_consume(struct stage *s)
+{
+    struct consume *c = (struct consume *)s;
+
+    OBJ_CHECK(c, CONSUME_MAGIC);
+    assert(c->ops->restart != NULL);
+    c->ops->restart(c->source);
 }
 
 static void
@@ -447,12 +372,9 @@ free_consume(struct stage **self)
 
     OBJ_CHECK(c, CONSUME_MAGIC);
     *self = NULL;
-    worker_free(&c->worker);
-    timer_free(&c->poll);
-    log_reader_close(&c->reader);
+    consume_drop(c);
+    c->ops->free(&c->source);
     decoder_free(&c->decoder);
-    for (size_t i = 0; i < CHUNKS; i++)
-        log_chunk_free(&c->fills[i].chunk);
     c->magic = 0;
     free(c);
 }
@@ -463,56 +385,15 @@ configure(struct consume *c, const struct settings *s, enum role role)
 {
     bool is_train = role == ROLE_TRAIN;
     bool reads_events = !is_train || s->train_input == TRAIN_INPUT_EVENTS;
+    enum log_kind kind = reads_events ? s->events_log : s->labels_log;
 
-    c->path = reads_events ? s->events_path : s->labels_path;
-    c->topic = log_name(c->path);
-    c->record_bytes_max =
-        s->events_record_bytes_max + (reads_events ? 0 : EVENT_LABEL_BYTES_MAX);
+    c->ops = kinds[kind];
+    if (kind == LOG_KIND_KAFKA)
+        c->topic = reads_events ? s->events_topic : s->labels_topic;
+    else
+        c->topic = log_name(reads_events ? s->events_path : s->labels_path);
     c->batch_rows = is_train ? s->train_batch : s->teacher_batch;
-    c->pass_count = is_train ? (uint32_t)s->train_passes : 1;
     c->start_ms = is_train ? s->train_start : SETTING_EARLIEST;
-}
-
-static enum status
-open_parts(struct consume *c, struct pipeline *p, struct error *err)
-{
-    struct worker_spec worker = {
-        .name = p->role == ROLE_TRAIN ? "read-labels" : "read-events",
-        .slots = CHUNKS,
-        .ctx = c,
-        .work = on_fill,
-        .done = on_filled,
-        .stopped = on_worker_stopped,
-    };
-    enum log_tail tail =
-        p->role == ROLE_TRAIN && c->path == p->settings->labels_path
-            ? LOG_TAIL_WAIT
-            : LOG_TAIL_TAKE;
-    enum status st = decoder_new(&c->decoder, event_shape_spec(c->shape), err);
-
-    for (size_t i = 0; i < CHUNKS && st == STATUS_OK; i++)
-        st = log_chunk_new(&c->fills[i].chunk, c->record_bytes_max, err);
-    if (st == STATUS_OK)
-        st = log_reader_open(&c->reader, c->path, tail, c->record_bytes_max,
-                             c->done, err);
-    if (st == STATUS_BADDATA && p->accepts_reset) {
-        log_warn("position_reset", "text=\"%s\"", err->text);
-        if (p->role == ROLE_ANNOTATE)
-            log_warn("labels_kept",
-                     "text=\"events at offsets that have labels are passed "
-                     "over; raise labels.generation to label them anew\"");
-        c->done = (struct log_position){0};
-        st = log_reader_open(&c->reader, c->path, tail, c->record_bytes_max,
-                             c->done, err);
-    }
-    if (st == STATUS_OK)
-        st = timer_new(&c->poll, p->loop, on_poll, c, err);
-    if (st == STATUS_OK)
-        st = batch_pool_new(&p->pool, p->settings->pipeline_batches,
-                            event_shape_spec(c->shape), c->batch_rows, err);
-    if (st == STATUS_OK)
-        st = worker_new(&c->worker, p->loop, &worker, err);
-    return st;
 }
 
 static enum status
@@ -527,12 +408,16 @@ open_consume(struct stage **out, struct pipeline *p, struct error *err)
     c->magic = CONSUME_MAGIC;
     c->stage.pipeline = p;
     c->shape = p->events;
-    c->done = p->start;
-    c->seen = p->seen;
     c->pass = p->pass;
+    watermarks_copy(&c->seen, &p->seen);
     configure(c, p->settings, p->role);
     s = &c->stage;
-    st = open_parts(c, p, err);
+    st = decoder_new(&c->decoder, event_shape_spec(c->shape), err);
+    if (st == STATUS_OK)
+        st = batch_pool_new(&p->pool, p->settings->pipeline_batches,
+                            event_shape_spec(c->shape), c->batch_rows, err);
+    if (st == STATUS_OK)
+        st = c->ops->open(&c->source, c, p, err);
     if (st != STATUS_OK) {
         free_consume(&s);
         return st;
@@ -548,6 +433,8 @@ const struct stage_ops consume_stage = {
     .open = open_consume,
     .start = start_consume,
     .resume = resume_consume,
+    .settled = settled_consume,
+    .restart = restart_consume,
     .stop = stop_consume,
     .free = free_consume,
 };

@@ -1,79 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The loop encodes, a file thread writes. Dead letters are written before the
- * labels of the same batch, so a label never passes a dead letter before it.
+ * Encodes the labels of a batch and gives it to the sink.
  */
 #include "stages/emit/emit.h"
 
-#include "stages/dead_letters.h"
-#include "stages/emit/labels_batch.h"
+#include "stages/emit/sink.h"
 #include "stages/event/label.h"
-#include "stages/pipeline.h"
 #include "stages/settings.h"
 #include "stages/shape.h"
+#include "stages/topics.h"
 
-#include "daemon/base/crash.h"
 #include "daemon/base/object.h"
 #include "daemon/io/log_file.h"
-#include "daemon/io/worker.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
-#define EMIT_MAGIC     0x454d4954u
-#define TAIL_BYTES_MAX ((size_t)256 << 20)
+#define EMIT_MAGIC 0x454d4954u
 
 struct emit {
     struct stage stage;
     unsigned magic;
-    struct log_writer *labels;
-    struct dead_letters *dead_letters;
-    struct worker *worker;
-    struct log_position after_labels; /* events before it are labeled */
+    const struct sink_ops *ops;
+    struct sink *sink;
     const struct event_spec *spec;
     const char *teacher_name;
     const char *topic; /* name of the events log */
     uint32_t generation;
     float *logits; /* of one row */
     bool is_stopping;
-    bool has_failed;       /* the loop's: nothing is taken any more */
-    bool has_write_failed; /* the file thread's: likewise */
+    bool has_failed; /* nothing is taken any more */
 };
 
-/* ---- the file thread ---- */
+static const struct sink_ops *const kinds[] = {
+    [LOG_KIND_FILE] = &sink_file,
+    [LOG_KIND_KAFKA] = &sink_kafka,
+};
 
-static void
-on_batch(void *ctx, void *item)
+/* ---- what the sink says ---- */
+
+void
+emit_let_go(struct emit *e, struct batch **b)
 {
-    struct emit *e = ctx;
-    struct batch *b = item;
-    enum status st;
-
-    /* What follows a failure must not be written either: a later start goes
-     * on behind the last label, and would never come back to the gap. */
-    if (e->has_write_failed) {
-        (void)error_set(&b->error, STATUS_IO, "a write before it failed");
-        return;
-    }
-    st = dead_letters_write(e->dead_letters, &b->dead_letters, &b->error);
-    crash_point("emit_between_dead_letters_and_labels");
-    if (st == STATUS_OK && b->labels.used > 0)
-        st = log_writer_append(e->labels, b->labels.data, b->labels.used,
-                               &b->error);
-    crash_point("emit_after_labels");
-    if (st == STATUS_OK)
-        error_clear(&b->error);
-    else
-        e->has_write_failed = true;
+    OBJ_CHECK(e, EMIT_MAGIC);
+    batch_release(b);
+    if (!e->is_stopping)
+        stage_has_room(&e->stage);
 }
 
-/* ---- the loop ---- */
+void
+emit_settle(struct emit *e, struct batch **b)
+{
+    struct pipeline *p;
+
+    OBJ_CHECK(e, EMIT_MAGIC);
+    p = e->stage.pipeline;
+    atomic_fetch_add(&p->written, 1);
+    pipeline_settled(p, *b);
+    batch_release(b);
+    if (p->on_output != NULL)
+        p->on_output(p->ctx);
+    if (!e->is_stopping)
+        stage_has_room(&e->stage);
+}
 
 /* The first failure ends the role; batches behind it are let go. */
-static void
-fail(struct emit *e, const struct error *err)
+void
+emit_fail(struct emit *e, const struct error *err)
 {
+    OBJ_CHECK(e, EMIT_MAGIC);
     if (e->has_failed)
         return;
     e->has_failed = true;
@@ -81,34 +77,14 @@ fail(struct emit *e, const struct error *err)
     stage_failed(&e->stage, err);
 }
 
-static void
-on_written(void *ctx, void *item)
+void
+emit_sink_stopped(struct emit *e)
 {
-    struct emit *e = ctx;
-    struct batch *b = item;
-    struct pipeline *p = e->stage.pipeline;
-    struct error err = b->error;
-
-    if (err.status == STATUS_OK)
-        atomic_fetch_add(&p->written, 1);
-    batch_release(&b);
-    if (err.status != STATUS_OK) {
-        fail(e, &err);
-        return;
-    }
-    if (p->on_output != NULL)
-        p->on_output(p->ctx);
-    if (!e->is_stopping)
-        stage_has_room(&e->stage);
-}
-
-static void
-on_worker_stopped(void *ctx)
-{
-    struct emit *e = ctx;
-
+    OBJ_CHECK(e, EMIT_MAGIC);
     stage_stopped(&e->stage);
 }
+
+/* ---- encoding ---- */
 
 /* Gathers a row's logits, tasks side by side; false when it has none. */
 static bool
@@ -132,7 +108,7 @@ gather_logits(struct emit *e, const struct columns *c, size_t row)
 static enum status
 encode_row(struct emit *e, struct batch *b, size_t row, struct error *err)
 {
-    const struct row *r = &b->rows[row];
+    struct row *r = &b->rows[row];
     bool has_label = gather_logits(e, b->columns, row);
     struct label label = {
         .source = {.topic = e->topic,
@@ -147,26 +123,30 @@ encode_row(struct emit *e, struct batch *b, size_t row, struct error *err)
         .event = b->raw.data + r->start,
         .event_bytes = r->bytes,
     };
-    size_t len = 0;
     enum status st = bytes_reserve(
         &b->labels,
         label_bytes_max(e->spec->tasks, e->spec->task_count, r->bytes), err);
 
+    r->label_start = b->labels.used;
     if (st == STATUS_OK)
         st = label_write(&label, b->labels.data + b->labels.used,
-                         b->labels.capacity - b->labels.used, &len, err);
-    b->labels.used += len;
+                         b->labels.capacity - b->labels.used, &r->label_bytes,
+                         err);
+    if (st == STATUS_OK)
+        b->labels.used += r->label_bytes;
     return st;
 }
 
+/* Whether a file log has the label already. */
 static bool
 is_written(const struct emit *e, const struct row_source *s)
 {
+    const struct log_position *emitted = &e->stage.pipeline->emitted;
     uint32_t partition = (uint32_t)s->partition;
 
-    return partition < e->after_labels.partition ||
-           (partition == e->after_labels.partition &&
-            (uint64_t)s->offset < e->after_labels.offset);
+    return partition < emitted->partition ||
+           (partition == emitted->partition &&
+            (uint64_t)s->offset < emitted->offset);
 }
 
 static enum status
@@ -175,6 +155,7 @@ encode_labels(struct emit *e, struct batch *b, struct error *err)
     enum status st = STATUS_OK;
 
     for (size_t i = 0; i < b->columns->row_count && st == STATUS_OK; i++) {
+        b->rows[i].label_bytes = 0;
         if (is_written(e, &b->rows[i].source))
             continue;
         st = encode_row(e, b, i, err);
@@ -183,24 +164,28 @@ encode_labels(struct emit *e, struct batch *b, struct error *err)
     return st;
 }
 
+/* ---- the stage ---- */
+
 static enum status
 offer_emit(struct stage *s, void **parcel)
 {
     struct emit *e = (struct emit *)s;
-    struct batch *b = *parcel;
+    struct batch *b;
     struct error err;
 
     OBJ_CHECK(e, EMIT_MAGIC);
-    OBJ_CHECK(b, BATCH_MAGIC);
-    if (!worker_has_room(e->worker))
+    if (!e->has_failed && !e->ops->has_room(e->sink))
         return STATUS_AGAIN;
-    if (e->has_failed || encode_labels(e, b, &err) != STATUS_OK) {
-        *parcel = NULL;
-        batch_release(&b);
-        fail(e, &err);
-        return STATUS_OK;
+    OBJ_TAKE(b, (struct batch **)parcel, BATCH_MAGIC);
+    if (e->has_failed || b->epoch != e->stage.pipeline->epoch) {
+        emit_let_go(e, &b);
+    } else if (encode_labels(e, b, &err) != STATUS_OK) {
+        emit_let_go(e, &b);
+        emit_fail(e, &err);
+    } else {
+        e->ops->put(e->sink, &b);
     }
-    return worker_offer(e->worker, parcel);
+    return STATUS_OK;
 }
 
 static void
@@ -212,7 +197,7 @@ stop_emit(struct stage *s)
     if (e->is_stopping)
         return;
     e->is_stopping = true;
-    worker_stop(e->worker);
+    e->ops->stop(e->sink);
 }
 
 static void
@@ -222,90 +207,20 @@ free_emit(struct stage **self)
 
     OBJ_CHECK(e, EMIT_MAGIC);
     *self = NULL;
-    worker_free(&e->worker);
-    log_writer_close(&e->labels);
-    dead_letters_close(&e->dead_letters);
+    if (e->ops != NULL)
+        e->ops->free(&e->sink);
     free(e->logits);
     e->magic = 0;
     free(e);
-}
-
-/* Reads where the labels log leaves off; the source goes on there, unless the
- * teacher's state is older still. */
-static enum status
-find_start(struct emit *e, struct pipeline *p, struct error *err)
-{
-    struct bytes last;
-    int32_t partition;
-    int64_t offset;
-    uint32_t generation;
-    enum status st;
-
-    bytes_init(&last, TAIL_BYTES_MAX);
-    st = log_writer_open(&e->labels, p->settings->labels_path, &last, err);
-    if (st == STATUS_OK && last.used > 0) {
-        st = record_source(last.data, last.used, NULL, &partition, &offset,
-                           &generation, err);
-        if (st != STATUS_OK)
-            st = error_set(err, STATUS_BADDATA,
-                           "labels log %s: its last line is no label record; "
-                           "move the file away, or name another labels.path",
-                           p->settings->labels_path);
-        else if (generation == e->generation) {
-            /* That event is read again and passed over: its offset begins a
-             * line, the one behind it is not known. */
-            p->start.partition = (uint32_t)partition;
-            p->start.offset = (uint64_t)offset;
-            e->after_labels = p->start;
-            e->after_labels.offset++;
-            p->emitted = e->after_labels;
-            if (p->settings->teacher_kind == TEACHER_KIND_CHECKPOINT &&
-                !p->settings->teacher_learn)
-                st = labels_batch_start(p->settings->labels_path,
-                                        p->settings->events_record_bytes_max +
-                                            EVENT_LABEL_BYTES_MAX,
-                                        p->settings->teacher_batch,
-                                        e->generation, &p->start, err);
-        }
-    }
-    bytes_fini(&last);
-    return st;
-}
-
-static enum status
-open_parts(struct emit *e, struct pipeline *p, struct error *err)
-{
-    struct worker_spec worker = {
-        .name = "write-labels",
-        .slots = p->settings->pipeline_batches,
-        .ctx = e,
-        .work = on_batch,
-        .done = on_written,
-        .stopped = on_worker_stopped,
-    };
-    size_t logits = 0;
-    enum status st;
-
-    for (size_t i = 0; i < e->spec->task_count; i++)
-        logits += event_logit_width(&e->spec->tasks[i]);
-    assert(logits > 0);
-    e->logits = calloc(logits, sizeof(float));
-    if (e->logits == NULL)
-        return error_set(err, STATUS_NOMEM, "no memory for %zu logits", logits);
-    st = find_start(e, p, err);
-    if (st == STATUS_OK)
-        st = dead_letters_open(&e->dead_letters, p->settings->dead_letters_path,
-                               "events.ndjson", err);
-    if (st == STATUS_OK)
-        st = worker_new(&e->worker, p->loop, &worker, err);
-    return st;
 }
 
 static enum status
 open_emit(struct stage **out, struct pipeline *p, struct error *err)
 {
     struct emit *e = calloc(1, sizeof(*e));
+    const struct settings *settings = p->settings;
     struct stage *s;
+    size_t logits = 0;
     enum status st;
 
     if (e == NULL)
@@ -314,10 +229,20 @@ open_emit(struct stage **out, struct pipeline *p, struct error *err)
     e->magic = EMIT_MAGIC;
     e->stage.pipeline = p;
     e->spec = event_shape_spec(p->events);
-    e->teacher_name = p->settings->teacher_name;
-    e->topic = log_name(p->settings->events_path);
-    e->generation = (uint32_t)p->settings->labels_generation;
-    st = open_parts(e, p, err);
+    e->teacher_name = settings->teacher_name;
+    e->topic = settings->events_log == LOG_KIND_KAFKA
+                   ? settings->events_topic
+                   : log_name(settings->events_path);
+    e->generation = (uint32_t)settings->labels_generation;
+    e->ops = kinds[settings->labels_log];
+    for (size_t i = 0; i < e->spec->task_count; i++)
+        logits += event_logit_width(&e->spec->tasks[i]);
+    assert(logits > 0);
+    e->logits = calloc(logits, sizeof(float));
+    if (e->logits == NULL)
+        st = error_set(err, STATUS_NOMEM, "no memory for %zu logits", logits);
+    else
+        st = e->ops->open(&e->sink, e, p, err);
     if (st != STATUS_OK) {
         free_emit(&s);
         return st;

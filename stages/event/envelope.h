@@ -6,6 +6,7 @@
 #include "stages/event/spec.h"
 
 #include "daemon/base/error.h"
+#include "daemon/base/record.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,15 +49,6 @@
 
 struct columns;
 struct event_meta;
-
-/* A header of a message, as the broker has it; all borrowed. */
-struct record_header {
-    const char *name;
-    const void *value; /* NULL: null, with value_bytes RECORD_HEADER_NULL */
-    size_t value_bytes;
-};
-
-#define RECORD_HEADER_NULL SIZE_MAX
 
 /* What was found. event and schema_guid point into the message. */
 struct envelope {

@@ -5,6 +5,7 @@
 #include "stages/train/train.h"
 
 #include "stages/settings.h"
+#include "stages/train/letters.h"
 #include "stages/train/trainer.h"
 
 #include "daemon/base/object.h"
@@ -20,6 +21,8 @@ struct train {
     unsigned magic;
     struct trainer *trainer;
     struct worker *worker;
+    struct letters *letters;    /* NULL: the trainer writes dead letters */
+    struct batch *held;         /* until its letters are acknowledged */
     uint64_t due[VERSIONS_MAX]; /* not taken by the next stage yet */
     size_t due_count;
     uint64_t last_due;         /* the thread's, read after it stopped */
@@ -132,13 +135,48 @@ on_worker_stopped(void *ctx)
     go_on(t);
 }
 
+static void
+on_acknowledged(void *ctx)
+{
+    struct train *t = ctx;
+    void *item = t->held;
+    enum status st;
+
+    t->held = NULL;
+    st = worker_offer(t->worker, &item);
+    assert(st == STATUS_OK); /* as many slots as batches */
+    stage_has_room(&t->stage);
+}
+
+/* Holds a batch back that has letters to send. */
+static void
+hold(struct train *t, struct batch *b)
+{
+    struct error err;
+
+    t->held = b;
+    if (letters_send(t->letters, b, &err) == STATUS_OK)
+        return;
+    t->held = NULL;
+    batch_release(&b);
+    stage_failed(&t->stage, &err);
+}
+
 static enum status
 offer_train(struct stage *s, void **parcel)
 {
     struct train *t = (struct train *)s;
+    struct batch *b = *parcel;
 
     OBJ_CHECK(t, TRAIN_MAGIC);
-    return worker_offer(t->worker, parcel);
+    OBJ_CHECK(b, BATCH_MAGIC);
+    if (t->held != NULL)
+        return STATUS_AGAIN;
+    if (t->letters == NULL || b->dead_letters.used == 0)
+        return worker_offer(t->worker, parcel);
+    *parcel = NULL;
+    hold(t, b);
+    return STATUS_OK;
 }
 
 static void
@@ -159,6 +197,9 @@ stop_train(struct stage *s)
     if (t->is_stopping)
         return;
     t->is_stopping = true;
+    if (t->letters != NULL)
+        letters_stop(t->letters);
+    batch_release(&t->held); /* no checkpoint has passed it */
     worker_stop(t->worker);
 }
 
@@ -170,6 +211,7 @@ free_train(struct stage **self)
     OBJ_CHECK(t, TRAIN_MAGIC);
     *self = NULL;
     worker_free(&t->worker);
+    letters_free(&t->letters);
     trainer_free(&t->trainer);
     t->magic = 0;
     free(t);
@@ -199,6 +241,8 @@ open_train(struct stage **out, struct pipeline *p, struct error *err)
     t->magic = TRAIN_MAGIC;
     t->stage.pipeline = p;
     st = trainer_open(&t->trainer, p, &due, err);
+    if (st == STATUS_OK && p->settings->dead_letters_log == LOG_KIND_KAFKA)
+        st = letters_open(&t->letters, p, on_acknowledged, t, err);
     if (st == STATUS_OK)
         st = worker_new(&t->worker, p->loop, &worker, err);
     if (st != STATUS_OK) {

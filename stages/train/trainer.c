@@ -39,7 +39,7 @@ struct trainer {
     const struct settings *settings;
     struct spec_owned shape;
     struct keeper *keeper;
-    struct dead_letters *dead_letters;
+    struct dead_letters *dead_letters; /* NULL: they are sent before */
     struct model *models[MODELS_MAX];
     size_t model_count;
     struct objective objectives[MODELS_MAX][TASKS_MAX];
@@ -119,13 +119,17 @@ open_models(struct trainer *t, struct pipeline *p, uint64_t *version,
     const struct settings *s = t->settings;
     struct curve *curve = NULL;
     bool reads_labels = s->train_input == TRAIN_INPUT_LABELS;
+    bool is_file =
+        (reads_labels ? s->labels_log : s->events_log) == LOG_KIND_FILE;
+    const char *path = reads_labels ? s->labels_path : s->events_path;
+    const char *topic = reads_labels ? s->labels_topic : s->events_topic;
     struct keeper_spec keeper = {
         .dir = s->checkpoint_path,
         .keep = s->checkpoint_keep,
         .every = s->checkpoint_every,
         .model_name = s->name,
-        .log_path = reads_labels ? s->labels_path : s->events_path,
-        .sync_path = reads_labels ? s->labels_path : NULL,
+        .log_path = is_file ? path : topic,
+        .sync_path = is_file && reads_labels ? path : NULL,
         .teacher_name =
             s->teacher_kind == TEACHER_KIND_NONE ? NULL : s->teacher_name,
         .events = event_shape_spec(p->events),
@@ -165,7 +169,7 @@ open_parts(struct trainer *t, struct pipeline *p, uint64_t *version,
                              s->train_threads, err);
     if (st == STATUS_OK)
         st = open_models(t, p, version, err);
-    if (st == STATUS_OK)
+    if (st == STATUS_OK && s->dead_letters_log == LOG_KIND_FILE)
         st = dead_letters_open(&t->dead_letters, s->dead_letters_path,
                                "labels.ndjson", err);
     for (size_t i = 0; i < t->model_count && st == STATUS_OK; i++) {
@@ -198,8 +202,8 @@ trainer_open(struct trainer **out, struct pipeline *p, uint64_t *due,
         trainer_free(&t);
         return st;
     }
-    p->start = t->progress.position;
-    p->seen = t->progress.seen;
+    positions_copy(&p->start, &t->progress.position);
+    watermarks_copy(&p->seen, &t->progress.seen);
     p->pass = t->progress.pass;
     p->store = keeper_store(t->keeper);
     /* Publishing may have been cut off after the checkpoint was durable; to
@@ -400,16 +404,18 @@ trainer_batch(struct trainer *t, struct batch *b)
 {
     struct error *err = &b->error;
     uint64_t durable = 0;
-    enum status st;
+    enum status st = STATUS_OK;
 
     OBJ_CHECK(t, TRAINER_MAGIC);
     /* The position must not pass what failed: no checkpoint would lead back
      * to it. */
     if (t->has_failed)
         return;
-    st = dead_letters_write(t->dead_letters, &b->dead_letters, err);
-    t->has_failed = st != STATUS_OK;
-    if (st != STATUS_OK || !b->has_position)
+    if (t->dead_letters != NULL) {
+        st = dead_letters_write(t->dead_letters, &b->dead_letters, err);
+        t->has_failed = st != STATUS_OK;
+    }
+    if (t->has_failed || !b->has_position)
         return;
     crash_point("train_after_dead_letters");
     if (b->columns->row_count > 0) {

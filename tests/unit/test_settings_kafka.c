@@ -111,13 +111,18 @@ an_annotator_has_logs_of_one_kind(void)
 }
 
 static void
-a_trainer_alone_may_mix_them(void)
+a_trainers_dead_letters_are_where_its_log_is(void)
 {
-    CHECK_STR(read_text(HEAD "roles: [train]\nlabels.log: kafka\n" BROKERS),
+    CHECK_STR(read_text(HEAD "roles: [train]\nlabels.log: kafka\n"
+                             "dead_letters.log: kafka\n" BROKERS),
               "");
     CHECK_STR(read_text(HEAD "roles: [train]\ntrain.input: events\n"
-                             "events.log: kafka\n" BROKERS),
+                             "events.log: kafka\n"
+                             "dead_letters.log: kafka\n" BROKERS),
               "");
+    CHECK_HAS(read_text(HEAD "roles: [train]\nlabels.log: kafka\n" BROKERS),
+              "dead_letters.log: is file, expected kafka, as the log that role "
+              "train reads");
 }
 
 static void
@@ -278,7 +283,7 @@ main(void)
     RUN(files_are_the_default_and_need_no_broker);
     RUN(brokers_must_be_known);
     RUN(an_annotator_has_logs_of_one_kind);
-    RUN(a_trainer_alone_may_mix_them);
+    RUN(a_trainers_dead_letters_are_where_its_log_is);
     RUN(some_things_need_files);
     RUN(topics_have_legal_names_and_differ);
     RUN(what_delivery_depends_on_is_refused);
