@@ -195,7 +195,8 @@ read_file_entry(struct manifest_file *f, const struct cJSON *item,
         st = read_word(item, "sha256", f->sha256, sizeof(f->sha256), name, err);
     if (st != STATUS_OK)
         return st;
-    if (!is_plain_name(f->path) || !is_digest(f->sha256))
+    if (!is_plain_name(f->path) || json_member(item, "size") == NULL ||
+        !is_digest(f->sha256))
         return error_set(err, STATUS_BADDATA,
                          "%s: files: each needs path (a name in the same "
                          "directory), size and sha256",

@@ -411,6 +411,7 @@ read_source(const struct cJSON *source, struct event_meta *meta,
 {
     int64_t partition;
     int64_t generation;
+    enum status st;
 
     if (!json_integer(json_member(source, "partition"), &partition) ||
         partition < 0 || partition > INT32_MAX ||
@@ -423,7 +424,14 @@ read_source(const struct cJSON *source, struct event_meta *meta,
                          "generation, integers from 0");
     meta->partition = (int32_t)partition;
     meta->generation = (uint32_t)generation;
-    return copy_text(source, "topic", meta->topic, LABEL_TOPIC_MAX, err);
+    st = copy_text(source, "topic", meta->topic, LABEL_TOPIC_MAX, err);
+    if (st == STATUS_OK)
+        st =
+            copy_text(source, "cluster", meta->cluster, LABEL_CLUSTER_MAX, err);
+    if (st == STATUS_OK)
+        st = copy_text(source, "topic_id", meta->topic_id, LABEL_TOPIC_ID_MAX,
+                       err);
+    return st;
 }
 
 static void
@@ -527,6 +535,8 @@ clear_meta(struct event_meta *meta)
     meta->partition = 0;
     meta->offset = 0;
     meta->generation = 0;
+    meta->cluster[0] = '\0';
+    meta->topic_id[0] = '\0';
     meta->teacher_name[0] = '\0';
     meta->teacher_version[0] = '\0';
 }

@@ -126,6 +126,8 @@ struct event_meta {
     int32_t partition;
     int64_t offset;
     uint32_t generation;
+    char cluster[LABEL_CLUSTER_MAX + 1];
+    char topic_id[LABEL_TOPIC_ID_MAX + 1];
     char teacher_name[LABEL_TEACHER_MAX + 1];
     char teacher_version[LABEL_VERSION_MAX + 1];
 };

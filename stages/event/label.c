@@ -22,6 +22,12 @@
 /* All keys, brackets and integers of a record, generously. */
 #define FRAME_BYTES 512
 
+/* So of one header: base64 of one byte is four, and less a byte later on. */
+#define HEADER_BYTES 64
+
+/* All texts of a source. */
+#define SOURCE_BYTES (LABEL_TOPIC_MAX + LABEL_CLUSTER_MAX + LABEL_TOPIC_ID_MAX)
+
 #define OFFSET_MAX INT64_C(9007199254740991) /* what a JSON number holds */
 
 static void
@@ -40,6 +46,16 @@ put_source(struct json_writer *w, const struct label_source *source)
     json_put_int(w, source->offset);
     json_put_key(w, "generation");
     json_put_uint(w, source->generation);
+    if (source->cluster != NULL) {
+        assert(strlen(source->cluster) <= LABEL_CLUSTER_MAX);
+        json_put_key(w, "cluster");
+        json_put_string(w, source->cluster);
+    }
+    if (source->topic_id != NULL) {
+        assert(strlen(source->topic_id) <= LABEL_TOPIC_ID_MAX);
+        json_put_key(w, "topic_id");
+        json_put_string(w, source->topic_id);
+    }
     json_close_object(w);
 }
 
@@ -154,7 +170,7 @@ size_t
 label_bytes_max(const struct event_task *tasks, size_t task_count,
                 size_t event_bytes)
 {
-    size_t texts = LABEL_TOPIC_MAX + LABEL_TEACHER_MAX + LABEL_VERSION_MAX;
+    size_t texts = SOURCE_BYTES + LABEL_TEACHER_MAX + LABEL_VERSION_MAX;
     size_t bytes = FRAME_BYTES + event_bytes + texts * ESCAPED_BYTES;
 
     for (size_t t = 0; t < task_count; t++) {
@@ -194,10 +210,11 @@ read_integer(const char **at, const char *end, int64_t max, int64_t *out)
     return *at > start;
 }
 
-/* The topic up to its closing quote. Topics hold letters, digits and ._-, and
- * file names little more, so an escape is simply not understood. */
+/* A name and its closing quote. Topics hold letters, digits and ._-, and file
+ * names and Kafka's ids little more, so an escape is simply not understood.
+ * name may be NULL. */
 static bool
-read_topic(const char **at, const char *end, char *topic)
+read_name(const char **at, const char *end, size_t max, char *name)
 {
     const char *start = *at;
     size_t len;
@@ -205,13 +222,21 @@ read_topic(const char **at, const char *end, char *topic)
     while (*at < end && **at != '"' && **at != '\\')
         ++*at;
     len = (size_t)(*at - start);
-    if (*at == end || **at == '\\' || len > LABEL_TOPIC_MAX)
+    if (*at == end || **at == '\\' || len > max)
         return false;
-    if (topic != NULL) {
-        memcpy(topic, start, len);
-        topic[len] = '\0';
+    if (name != NULL) {
+        memcpy(name, start, len);
+        name[len] = '\0';
     }
+    ++*at;
     return true;
+}
+
+/* A name that may be left out, behind its key. */
+static bool
+pass_name(const char **at, const char *end, const char *key, size_t max)
+{
+    return !expect(at, end, key) || read_name(at, end, max, NULL);
 }
 
 enum status
@@ -225,12 +250,15 @@ record_source(const char *bytes, size_t len, char *topic, int32_t *partition,
     assert(partition != NULL && offset != NULL);
     assert(generation != NULL && err != NULL);
     if ((expect(&at, end, LABEL_HEAD) || expect(&at, end, DEAD_LETTER_HEAD)) &&
-        read_topic(&at, end, topic) && expect(&at, end, "\",\"partition\":") &&
+        read_name(&at, end, LABEL_TOPIC_MAX, topic) &&
+        expect(&at, end, ",\"partition\":") &&
         read_integer(&at, end, INT32_MAX, &values[0]) &&
         expect(&at, end, ",\"offset\":") &&
         read_integer(&at, end, OFFSET_MAX, &values[1]) &&
         expect(&at, end, ",\"generation\":") &&
         read_integer(&at, end, UINT32_MAX, &values[2]) &&
+        pass_name(&at, end, ",\"cluster\":\"", LABEL_CLUSTER_MAX) &&
+        pass_name(&at, end, ",\"topic_id\":\"", LABEL_TOPIC_ID_MAX) &&
         expect(&at, end, "},\"")) {
         *partition = (int32_t)values[0];
         *offset = values[1];
@@ -241,6 +269,45 @@ record_source(const char *bytes, size_t len, char *topic, int32_t *partition,
         err, STATUS_MALFORMED,
         "byte %zu: not the beginning of a record that distilld wrote",
         (size_t)(at - bytes));
+}
+
+/* Bytes as a string under key, or under the other in base64 where they are no
+ * text: UTF-8 without NUL. */
+static void
+put_bytes(struct json_writer *w, const char *key, const char *base64_key,
+          const char *bytes, size_t len)
+{
+    if (text_utf8_prefix(bytes, len) == len &&
+        (len == 0 || memchr(bytes, 0, len) == NULL)) {
+        json_put_key(w, key);
+        json_put_text(w, bytes, len);
+    } else {
+        json_put_key(w, base64_key);
+        json_put_base64(w, bytes, len);
+    }
+}
+
+static void
+put_headers(struct json_writer *w, const struct dead_letter *letter)
+{
+    if (letter->header_count == 0)
+        return;
+    json_put_key(w, "headers");
+    json_open_array(w);
+    for (size_t i = 0; i < letter->header_count; i++) {
+        const struct record_header *h = &letter->headers[i];
+
+        json_open_object(w);
+        put_bytes(w, "name", "name_base64", h->name, strlen(h->name));
+        if (h->value != NULL && h->value_bytes != RECORD_HEADER_NULL) {
+            put_bytes(w, "value", "value_base64", h->value, h->value_bytes);
+        } else {
+            json_put_key(w, "value");
+            json_put_null(w);
+        }
+        json_close_object(w);
+    }
+    json_close_array(w);
 }
 
 static void
@@ -255,13 +322,7 @@ put_payload(struct json_writer *w, const struct dead_letter *letter)
         text_utf8_prefix(letter->payload + text, letter->payload_bytes - text) >
             0)
         len = text;
-    if (text == len && (len == 0 || memchr(letter->payload, 0, len) == NULL)) {
-        json_put_key(w, "payload");
-        json_put_text(w, letter->payload, len);
-    } else {
-        json_put_key(w, "payload_base64");
-        json_put_base64(w, letter->payload, len);
-    }
+    put_bytes(w, "payload", "payload_base64", letter->payload, len);
     if (!is_cut)
         return;
     assert(letter->sha256 != NULL && strlen(letter->sha256) == 64);
@@ -288,6 +349,14 @@ dead_letter_write(const struct dead_letter *letter, char *buf, size_t capacity,
     put_source(&w, &letter->source);
     json_put_key(&w, "reason");
     json_put_text(&w, letter->reason, text_utf8_prefix(letter->reason, reason));
+    if (letter->stage != NULL) {
+        assert(strlen(letter->stage) <= LABEL_STAGE_MAX);
+        json_put_key(&w, "stage");
+        json_put_string(&w, letter->stage);
+    }
+    if (letter->key != NULL)
+        put_bytes(&w, "key", "key_base64", letter->key, letter->key_bytes);
+    put_headers(&w, letter);
     put_payload(&w, letter);
     return finish(&w, len, err);
 }
@@ -296,5 +365,21 @@ size_t
 dead_letter_bytes_max(size_t payload_max)
 {
     return FRAME_BYTES +
-           (ERROR_TEXT_MAX + LABEL_TOPIC_MAX + payload_max) * ESCAPED_BYTES;
+           (ERROR_TEXT_MAX + SOURCE_BYTES + LABEL_STAGE_MAX + payload_max) *
+               ESCAPED_BYTES;
+}
+
+size_t
+dead_letter_extra_bytes(const struct dead_letter *letter)
+{
+    size_t bytes = letter->key == NULL ? 0 : letter->key_bytes * ESCAPED_BYTES;
+
+    for (size_t i = 0; i < letter->header_count; i++) {
+        const struct record_header *h = &letter->headers[i];
+
+        bytes += HEADER_BYTES + strlen(h->name) * ESCAPED_BYTES;
+        if (h->value != NULL && h->value_bytes != RECORD_HEADER_NULL)
+            bytes += h->value_bytes * ESCAPED_BYTES;
+    }
+    return bytes;
 }

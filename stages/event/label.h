@@ -2,6 +2,7 @@
 #ifndef EVENT_LABEL_H
 #define EVENT_LABEL_H
 
+#include "stages/event/envelope.h"
 #include "stages/event/spec.h"
 
 #include "daemon/base/error.h"
@@ -19,16 +20,21 @@
 #define DEAD_LETTER_SCHEMA "distilld.dead_letter/1"
 
 /* The longest names, in bytes. */
-#define LABEL_TOPIC_MAX   249
-#define LABEL_TEACHER_MAX 127
-#define LABEL_VERSION_MAX 127
+#define LABEL_TOPIC_MAX    249
+#define LABEL_CLUSTER_MAX  63
+#define LABEL_TOPIC_ID_MAX 39
+#define LABEL_TEACHER_MAX  127
+#define LABEL_VERSION_MAX  127
+#define LABEL_STAGE_MAX    63
 
 /* Where an event came from. */
 struct label_source {
-    const char *topic;   /* or the name of the file log */
-    int32_t partition;   /* >= 0 */
-    int64_t offset;      /* Kafka's, or the byte where the record begins */
-    uint32_t generation; /* labels.generation */
+    const char *topic;    /* or the name of the file log */
+    int32_t partition;    /* >= 0 */
+    int64_t offset;       /* Kafka's, or the byte where the record begins */
+    uint32_t generation;  /* labels.generation */
+    const char *cluster;  /* Kafka's id of the cluster; NULL: not known */
+    const char *topic_id; /* Kafka's id of the topic; NULL: not known */
 };
 
 /* What a label record is made of; everything is borrowed. */
@@ -80,19 +86,29 @@ struct dead_letter {
     size_t payload_max; /* more is cut off at this many bytes */
     const char *sha256; /* of the whole payload, in hex, when it is cut; may be
                            NULL otherwise */
+    const char *stage;  /* that could not use it; NULL: left out */
+    const void *key;    /* of the message; NULL: it had none */
+    size_t key_bytes;
+    const struct record_header *headers; /* of the message, never cut */
+    size_t header_count;
 };
 
 /*
  * dead_letter_write writes the record and its line feed. The payload is a
- * string where it is UTF-8 without NUL, else base64 under another key; a cut
- * one also has its full size and SHA-256. TOOBIG when it does not fit;
- * dead_letter_bytes_max says what always does. Thread: any. Allocates: nothing.
+ * string where it is UTF-8 without NUL, else base64 under another key; so are
+ * the message's key and what its headers hold. A cut payload also has its full
+ * size and SHA-256. TOOBIG when it does not fit; dead_letter_bytes_max and
+ * dead_letter_extra_bytes say what always does. Thread: any. Allocates:
+ * nothing.
  */
 must_check enum status dead_letter_write(const struct dead_letter *letter,
                                          char *buf, size_t capacity,
                                          size_t *len, struct error *err);
 
-/* dead_letter_bytes_max is room for any dead letter with this payload_max. */
+/* dead_letter_bytes_max is room for any dead letter with this payload_max,
+ * without a key and headers; dead_letter_extra_bytes is what its own need
+ * beside that. */
 size_t dead_letter_bytes_max(size_t payload_max);
+size_t dead_letter_extra_bytes(const struct dead_letter *letter);
 
 #endif

@@ -117,12 +117,13 @@ static void
 check_label(struct decoder *d, struct columns *c, const char *event, size_t len)
 {
     static const float logits[] = {1.5f, -2, 0.1f, INFINITY};
-    struct label label = {.source = {"t", 1, 2, 3},
-                          .tasks = tasks,
-                          .task_count = 3,
-                          .logits = logits,
-                          .event = event,
-                          .event_bytes = len};
+    struct label label = {
+        .source = {.topic = "t", .partition = 1, .offset = 2, .generation = 3},
+        .tasks = tasks,
+        .task_count = 3,
+        .logits = logits,
+        .event = event,
+        .event_bytes = len};
     size_t capacity = label_bytes_max(tasks, 3, len);
     char *buf = malloc(capacity);
     int32_t partition;
@@ -149,12 +150,13 @@ check_dead_letter(const char *payload, size_t len, const char *reason)
     static const char sha256[] =
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     struct json_limits limits = {.bytes_max = 1 << 20, .depth_max = 4};
-    struct dead_letter letter = {.source = {"t", 1, 2, 3},
-                                 .reason = reason,
-                                 .payload = payload,
-                                 .payload_bytes = len,
-                                 .payload_max = 64,
-                                 .sha256 = sha256};
+    struct dead_letter letter = {
+        .source = {.topic = "t", .partition = 1, .offset = 2, .generation = 3},
+        .reason = reason,
+        .payload = payload,
+        .payload_bytes = len,
+        .payload_max = 64,
+        .sha256 = sha256};
     size_t capacity = dead_letter_bytes_max(64);
     char *buf = malloc(capacity);
     struct error err;

@@ -19,7 +19,7 @@ try:
 except ImportError:
     jsonschema = None
 
-DEPTH_MAX = {"event": 32, "label": 33, "dead_letter": 32}
+DEPTH_MAX = {"event": 32, "label": 33, "dead_letter": 32, "manifest": 32}
 NUMBER_MAX = 63
 NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|(-?[0-9][-+.eE0-9]*)')
 ROOT = pathlib.Path(__file__).resolve().parents[2] / "schemas"

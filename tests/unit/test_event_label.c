@@ -188,16 +188,52 @@ test_label_source_is_read_from_the_front(void)
     uint32_t generation = 0;
     size_t len = 0;
 
-    label.source = (struct label_source){"a.log", INT32_MAX,
-                                         INT64_C(9007199254740991), UINT32_MAX};
+    label.source = (struct label_source){.topic = "a.log",
+                                         .partition = INT32_MAX,
+                                         .offset = INT64_C(9007199254740991),
+                                         .generation = UINT32_MAX};
+    for (int known = 0; known < 4; known++) {
+        label.source.cluster = known & 1 ? "MkU3OEVBNTcwNTJENDM2Qk" : NULL;
+        label.source.topic_id = known & 2 ? "w_Z2dkZtRhi0uQ4xlYc6Vw" : NULL;
+        CHECK_INT(label_write(&label, buf, sizeof(buf), &len, &err), STATUS_OK);
+        CHECK_INT(record_source(buf, len, topic, &partition, &offset,
+                                &generation, &err),
+                  STATUS_OK);
+        CHECK_STR(topic, "a.log");
+        CHECK_INT(partition, INT32_MAX);
+        CHECK_INT(offset, INT64_C(9007199254740991));
+        CHECK_INT(generation, UINT32_MAX);
+    }
+}
+
+static void
+test_label_names_the_cluster_and_the_topic(void)
+{
+    struct label label = sample_label("{\"user\":\"u\"}", NULL);
+    struct event_meta meta;
+    struct decoder *d = NULL;
+    struct columns *c = NULL;
+    char buf[1024];
+    size_t len = 0;
+
+    label.source.cluster = "MkU3OEVBNTcwNTJENDM2Qk";
+    label.source.topic_id = "w_Z2dkZtRhi0uQ4xlYc6Vw";
+    CHECK_INT(label_write(&label, buf, sizeof(buf) - 1, &len, &err), STATUS_OK);
+    buf[len] = '\0';
+    CHECK_HAS(buf, ",\"generation\":1,\"cluster\":\"MkU3OEVBNTcwNTJENDM2Qk\","
+                   "\"topic_id\":\"w_Z2dkZtRhi0uQ4xlYc6Vw\"},\"");
+    CHECK_INT(decoder_new(&d, &spec, &err), STATUS_OK);
+    CHECK_INT(columns_new(&c, &spec, 2, &err), STATUS_OK);
+    CHECK_INT(decoder_decode(d, buf, len, c, 0, &meta, &err), STATUS_OK);
+    CHECK_STR(meta.cluster, "MkU3OEVBNTcwNTJENDM2Qk");
+    CHECK_STR(meta.topic_id, "w_Z2dkZtRhi0uQ4xlYc6Vw");
+    label = sample_label("{\"user\":\"u\"}", NULL);
     CHECK_INT(label_write(&label, buf, sizeof(buf), &len, &err), STATUS_OK);
-    CHECK_INT(
-        record_source(buf, len, topic, &partition, &offset, &generation, &err),
-        STATUS_OK);
-    CHECK_STR(topic, "a.log");
-    CHECK_INT(partition, INT32_MAX);
-    CHECK_INT(offset, INT64_C(9007199254740991));
-    CHECK_INT(generation, UINT32_MAX);
+    CHECK_INT(decoder_decode(d, buf, len, c, 1, &meta, &err), STATUS_OK);
+    CHECK_STR(meta.cluster, "");
+    CHECK_STR(meta.topic_id, "");
+    columns_free(&c);
+    decoder_free(&d);
 }
 
 static void
@@ -217,6 +253,14 @@ test_label_source_refuses_everything_else(void)
              "\"generation\":3},\"",
         HEAD "\"t\",\"partition\":,\"offset\":2,\"generation\":3},\"",
         HEAD "\"t",
+        HEAD "\"t\",\"partition\":1,\"offset\":2,\"generation\":3,"
+             "\"cluster\":\"",
+        HEAD "\"t\",\"partition\":1,\"offset\":2,\"generation\":3,"
+             "\"cluster\":\"a\\u0062\"},\"",
+        HEAD "\"t\",\"partition\":1,\"offset\":2,\"generation\":3,"
+             "\"topic_id\":\"0123456789012345678901234567890123456789\"},\"",
+        HEAD "\"t\",\"partition\":1,\"offset\":2,\"generation\":3,"
+             "\"topic_id\":\"a\",\"cluster\":\"b\"},\"",
     };
     int32_t partition;
     int64_t offset;
@@ -236,28 +280,38 @@ test_label_source_refuses_everything_else(void)
 
 /* Writes a dead letter and gives its tree, for json_free. */
 static struct cJSON *
+write_whole_letter(const struct dead_letter *letter)
+{
+    struct json_limits limits = {.bytes_max = 65536, .depth_max = 8};
+    size_t capacity = dead_letter_bytes_max(letter->payload_max) +
+                      dead_letter_extra_bytes(letter);
+    char *buf = malloc(capacity);
+    struct cJSON *root = NULL;
+    size_t used = 0;
+
+    CHECK_INT(dead_letter_write(letter, buf, capacity, &used, &err), STATUS_OK);
+    CHECK(used > 0 && memchr(buf, '\n', used) == buf + used - 1);
+    CHECK_INT(json_parse(&root, buf, used, &limits, NULL, &err), STATUS_OK);
+    free(buf);
+    return root;
+}
+
+static struct cJSON *
 write_letter(const char *payload, size_t len, size_t payload_max)
 {
     static const char sha256[] =
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    struct json_limits limits = {.bytes_max = 65536, .depth_max = 8};
-    struct dead_letter letter = {.source = {"clicks", 1, 2, 3},
+    struct dead_letter letter = {.source = {.topic = "clicks",
+                                            .partition = 1,
+                                            .offset = 2,
+                                            .generation = 3},
                                  .reason = "byte 6: bad UTF-8",
                                  .payload = payload,
                                  .payload_bytes = len,
                                  .payload_max = payload_max,
                                  .sha256 = sha256};
-    size_t capacity = dead_letter_bytes_max(payload_max);
-    char *buf = malloc(capacity);
-    struct cJSON *root = NULL;
-    size_t used = 0;
 
-    CHECK_INT(dead_letter_write(&letter, buf, capacity, &used, &err),
-              STATUS_OK);
-    CHECK(used > 0 && memchr(buf, '\n', used) == buf + used - 1);
-    CHECK_INT(json_parse(&root, buf, used, &limits, NULL, &err), STATUS_OK);
-    free(buf);
-    return root;
+    return write_whole_letter(&letter);
 }
 
 static void
@@ -309,6 +363,85 @@ test_dead_letter_cuts_between_characters(void)
     json_free(&root);
 }
 
+static void
+test_dead_letter_keeps_key_and_headers(void)
+{
+    static const struct record_header headers[] = {
+        {"traceparent", "00-1-2-01", 9},
+        {"raw", "\xFF\x01", 2},
+        {"null", NULL, RECORD_HEADER_NULL},
+        {"raw", "", 0},
+        {"\xFE", "x", 1},
+    };
+    struct dead_letter letter = {
+        .source = {.topic = "clicks", .cluster = "c", .topic_id = "t"},
+        .reason = "r",
+        .payload = "x",
+        .payload_bytes = 1,
+        .payload_max = 1,
+        .stage = "annotate",
+        .key = "u-7",
+        .key_bytes = 3,
+        .headers = headers,
+        .header_count = 5};
+    struct cJSON *root = write_whole_letter(&letter);
+
+    CHECK_STR(json_string(json_find(root, "source.cluster")), "c");
+    CHECK_STR(json_string(json_find(root, "source.topic_id")), "t");
+    CHECK_STR(json_string(json_find(root, "stage")), "annotate");
+    CHECK_STR(json_string(json_find(root, "key")), "u-7");
+    CHECK_INT(json_count(json_find(root, "headers")), 5);
+    CHECK_STR(json_string(json_find(root, "headers[0].name")), "traceparent");
+    CHECK_STR(json_string(json_find(root, "headers[0].value")), "00-1-2-01");
+    CHECK_STR(json_string(json_find(root, "headers[1].value_base64")), "/wE=");
+    CHECK(json_is_null(json_find(root, "headers[2].value")));
+    CHECK_STR(json_string(json_find(root, "headers[3].value")), "");
+    CHECK_STR(json_string(json_find(root, "headers[4].name_base64")), "/g==");
+    json_free(&root);
+    letter.key = "\0";
+    letter.key_bytes = 1;
+    letter.header_count = 0;
+    root = write_whole_letter(&letter);
+    CHECK_STR(json_string(json_find(root, "key_base64")), "AA==");
+    CHECK(json_find(root, "headers") == NULL && json_find(root, "key") == NULL);
+    json_free(&root);
+}
+
+/* The worst bytes that there are, everywhere. */
+static void
+test_dead_letter_always_fits_what_was_asked_for(void)
+{
+    char worst[64];
+    struct record_header headers[3];
+    struct dead_letter letter = {.source = {.topic = worst,
+                                            .partition = INT32_MAX,
+                                            .offset = 9007199254740991,
+                                            .generation = UINT32_MAX,
+                                            .cluster = worst,
+                                            .topic_id = worst + 30},
+                                 .reason = worst,
+                                 .payload = worst,
+                                 .payload_bytes = 63,
+                                 .payload_max = 63,
+                                 .stage = worst,
+                                 .key = worst,
+                                 .key_bytes = 63,
+                                 .headers = headers,
+                                 .header_count = 3};
+    struct cJSON *root;
+
+    memset(worst, 1, sizeof(worst) - 1);
+    worst[sizeof(worst) - 1] = '\0';
+    for (size_t i = 0; i < 3; i++)
+        headers[i] = (struct record_header){worst, worst, 63};
+    root = write_whole_letter(&letter);
+    json_free(&root);
+    for (size_t i = 0; i < 3; i++)
+        headers[i] = (struct record_header){"\xFF", "\xFF", 1};
+    root = write_whole_letter(&letter);
+    json_free(&root);
+}
+
 int
 main(void)
 {
@@ -316,9 +449,12 @@ main(void)
     RUN(test_label_round_trip_keeps_every_bit);
     RUN(test_label_that_does_not_fit_is_too_big);
     RUN(test_label_source_is_read_from_the_front);
+    RUN(test_label_names_the_cluster_and_the_topic);
     RUN(test_label_source_refuses_everything_else);
     RUN(test_dead_letter_keeps_text_as_text);
     RUN(test_dead_letter_keeps_other_bytes_in_base64);
     RUN(test_dead_letter_cuts_between_characters);
+    RUN(test_dead_letter_keeps_key_and_headers);
+    RUN(test_dead_letter_always_fits_what_was_asked_for);
     return check_report();
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The decoder agrees with the examples beside the schemas, which
- * tests/support/validate_schemas.py holds against the schemas themselves. Runs
- * in the root of the repository.
+ * The decoder and the reader of manifests agree with the examples beside the
+ * schemas, which tests/support/validate_schemas.py holds against the schemas
+ * themselves; the writers write some of them. Runs in the root of the
+ * repository.
  */
+#include "stages/checkpoint/manifest.h"
 #include "stages/event/batch_columns.h"
 #include "stages/event/decoder.h"
 
@@ -60,6 +62,16 @@ parse(const char *bytes, size_t len, struct error *err)
     struct json_limits limits = {.bytes_max = 1 << 20, .depth_max = 32};
 
     return json_check(bytes, len, &limits, NULL, err);
+}
+
+static enum status
+read_manifest(const char *bytes, size_t len, struct error *err)
+{
+    struct manifest m;
+    enum status st = manifest_parse(&m, bytes, len, "manifest", err);
+
+    manifest_fini(&m);
+    return st;
 }
 
 static void
@@ -121,8 +133,95 @@ test_decoder_refuses_the_bad_examples(void)
 static void
 test_dead_letters_are_json_but_no_events(void)
 {
-    check_folder(EXAMPLES "dead_letter/ok", parse, STATUS_OK, 3);
-    check_folder(EXAMPLES "dead_letter/ok", decode, STATUS_MALFORMED, 3);
+    check_folder(EXAMPLES "dead_letter/ok", parse, STATUS_OK, 5);
+    check_folder(EXAMPLES "dead_letter/ok", decode, STATUS_MALFORMED, 5);
+}
+
+static void
+test_manifests_are_read_like_their_schema(void)
+{
+    check_folder(EXAMPLES "manifest/ok", read_manifest, STATUS_OK, 4);
+    check_folder(EXAMPLES "manifest/bad", read_manifest, STATUS_BADDATA, 15);
+}
+
+/* ---- What we write is what the examples say ---- */
+
+static const struct label_source kafka = {.topic = "interactions",
+                                          .partition = 0,
+                                          .offset = 5399,
+                                          .generation = 1,
+                                          .cluster = "MkU3OEVBNTcwNTJENDM2Qk",
+                                          .topic_id = "w_Z2dkZtRhi0uQ4xlYc6Vw"};
+
+static void
+check_bytes(const char *path, const char *bytes, size_t len)
+{
+    static char want[65536];
+    FILE *f = fopen(path, "rb");
+    size_t n;
+
+    CHECK(f != NULL);
+    if (f == NULL)
+        return;
+    n = fread(want, 1, sizeof(want) - 1, f);
+    want[n] = '\0';
+    (void)fclose(f);
+    CHECK_INT(len, n);
+    CHECK(len == n && memcmp(bytes, want, n) == 0);
+}
+
+static void
+test_a_label_of_kafka_is_written_like_its_example(void)
+{
+    static const struct event_task two[] = {
+        {.name = "click", .kind = TASK_BINARY},
+        {.name = "kind", .kind = TASK_CLASS, .classes = 3}};
+    static const float logits[] = {1.73f, -1, 0.5f, 2};
+    static const char event[] =
+        "{\"user_id\":\"u-7\",\"item_id\":\"i-31\",\"event_value\":1}";
+    struct label label = {.source = kafka,
+                          .teacher_name = "ranker",
+                          .teacher_version = "7",
+                          .tasks = two,
+                          .task_count = 2,
+                          .logits = logits,
+                          .event = event,
+                          .event_bytes = sizeof(event) - 1};
+    struct error err;
+    char buf[2048];
+    size_t len = 0;
+
+    CHECK_INT(label_write(&label, buf, sizeof(buf), &len, &err), STATUS_OK);
+    check_bytes(EXAMPLES "label/ok/kafka.json", buf, len);
+}
+
+static void
+test_a_dead_letter_of_kafka_is_written_like_its_example(void)
+{
+    static const char trace[] =
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    static const struct record_header headers[] = {
+        {"traceparent", trace, sizeof(trace) - 1},
+        {"raw", "\xFF\x01", 2},
+        {"null", NULL, RECORD_HEADER_NULL},
+        {"\xFE", "", 0}};
+    struct dead_letter letter = {.source = kafka,
+                                 .reason = "byte 13: bad UTF-8",
+                                 .stage = "annotate",
+                                 .key = "u-7",
+                                 .key_bytes = 3,
+                                 .headers = headers,
+                                 .header_count = 4,
+                                 .payload = "{\"user_id\":",
+                                 .payload_bytes = 11,
+                                 .payload_max = 4096};
+    struct error err;
+    char buf[2048];
+    size_t len = 0;
+
+    CHECK_INT(dead_letter_write(&letter, buf, sizeof(buf), &len, &err),
+              STATUS_OK);
+    check_bytes(EXAMPLES "dead_letter/ok/message.json", buf, len);
 }
 
 int
@@ -131,5 +230,8 @@ main(void)
     RUN(test_decoder_accepts_the_good_examples);
     RUN(test_decoder_refuses_the_bad_examples);
     RUN(test_dead_letters_are_json_but_no_events);
+    RUN(test_manifests_are_read_like_their_schema);
+    RUN(test_a_label_of_kafka_is_written_like_its_example);
+    RUN(test_a_dead_letter_of_kafka_is_written_like_its_example);
     return check_report();
 }
