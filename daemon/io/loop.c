@@ -37,6 +37,12 @@ struct timer {
     void *ctx;
 };
 
+struct watch {
+    uv_poll_t handle;
+    watch_fn fn;
+    void *ctx;
+};
+
 static void
 on_closed(uv_handle_t *handle)
 {
@@ -66,6 +72,26 @@ on_timer(uv_timer_t *handle)
     struct timer *t = handle->data;
 
     t->fn(t->ctx);
+}
+
+/* On a status below 0 libuv has stopped the handle already. */
+static void
+on_poll(uv_poll_t *handle, int status, int events)
+{
+    struct watch *w = handle->data;
+    unsigned seen = 0;
+
+    if (status < 0) {
+        (void)uv_poll_stop(handle);
+        w->fn(w->ctx, WATCH_FAILED);
+        return;
+    }
+    if ((events & UV_READABLE) != 0)
+        seen |= WATCH_READ;
+    if ((events & UV_WRITABLE) != 0)
+        seen |= WATCH_WRITE;
+    if (seen != 0)
+        w->fn(w->ctx, seen);
 }
 
 enum status
@@ -99,7 +125,7 @@ loop_free(struct loop **self)
         uv_close((uv_handle_t *)&l->signals[i].handle, NULL);
     (void)uv_run(&l->uv, UV_RUN_DEFAULT); /* the close callbacks */
     rc = uv_loop_close(&l->uv);
-    assert(rc == 0); /* a wakeup or timer was not freed */
+    assert(rc == 0); /* a wakeup, timer or watch was not freed */
     l->magic = 0;
     free(l);
 }
@@ -213,6 +239,63 @@ timer_stop(struct timer *t)
 
 void
 timer_free(struct timer **self)
+{
+    if (*self == NULL)
+        return;
+    uv_close((uv_handle_t *)&(*self)->handle, on_closed);
+    *self = NULL;
+}
+
+enum status
+watch_new(struct watch **out, struct loop *l, int fd, watch_fn fn, void *ctx,
+          struct error *err)
+{
+    struct watch *w = calloc(1, sizeof(*w));
+    int rc;
+
+    OBJ_CHECK(l, LOOP_MAGIC);
+    assert(fn != NULL);
+    if (w == NULL)
+        return error_set(err, STATUS_NOMEM, "no memory for a watch");
+    rc = uv_poll_init(&l->uv, &w->handle, fd);
+    if (rc != 0) {
+        free(w);
+        return error_set(err, STATUS_IO, "watch of descriptor %d: %s", fd,
+                         uv_strerror(rc));
+    }
+    w->handle.data = w;
+    w->fn = fn;
+    w->ctx = ctx;
+    *out = w;
+    return STATUS_OK;
+}
+
+enum status
+watch_start(struct watch *w, unsigned events, struct error *err)
+{
+    int wanted = 0;
+    int rc;
+
+    assert(events != 0 &&
+           (events & ~(unsigned)(WATCH_READ | WATCH_WRITE)) == 0);
+    if ((events & WATCH_READ) != 0)
+        wanted |= UV_READABLE;
+    if ((events & WATCH_WRITE) != 0)
+        wanted |= UV_WRITABLE;
+    rc = uv_poll_start(&w->handle, wanted, on_poll);
+    if (rc != 0)
+        return error_set(err, STATUS_IO, "watch: %s", uv_strerror(rc));
+    return STATUS_OK;
+}
+
+void
+watch_stop(struct watch *w)
+{
+    (void)uv_poll_stop(&w->handle);
+}
+
+void
+watch_free(struct watch **self)
 {
     if (*self == NULL)
         return;

@@ -13,6 +13,7 @@
 struct loop;
 struct wakeup;
 struct timer;
+struct watch;
 
 typedef void (*loop_fn)(void *ctx);
 
@@ -44,5 +45,31 @@ must_check enum status timer_new(struct timer **out, struct loop *l, loop_fn fn,
 void timer_start(struct timer *t, uint64_t after_ms, uint64_t every_ms);
 void timer_stop(struct timer *t);
 void timer_free(struct timer **self);
+
+/* What a watch waits for and reports, or-ed. */
+enum watch_event {
+    WATCH_READ = 1,
+    WATCH_WRITE = 2,
+    WATCH_FAILED = 4, /* alone: the descriptor is broken (a socket's error, a
+                         peer that is gone); the watch has stopped */
+};
+
+typedef void (*watch_fn)(void *ctx, unsigned events);
+
+/*
+ * A watch calls fn while a descriptor of somebody else's (a library's epoll
+ * descriptor, an eventfd, a socket) is ready: it reports a state, again and
+ * again until the state was dealt with. The descriptor becomes non-blocking
+ * and stays its owner's, who closes it after watch_free; one watch a
+ * descriptor. A watch may be stopped and freed from inside fn.
+ */
+must_check enum status watch_new(struct watch **out, struct loop *l, int fd,
+                                 watch_fn fn, void *ctx, struct error *err);
+/* watch_start waits for `events` (READ, WRITE or both) from now on, in place
+ * of what it waited for. */
+must_check enum status watch_start(struct watch *w, unsigned events,
+                                   struct error *err);
+void watch_stop(struct watch *w);
+void watch_free(struct watch **self);
 
 #endif
