@@ -35,7 +35,8 @@ struct fill {
     struct log_chunk *chunk;
     enum status status; /* OK, END, or why reading failed */
     struct error error;
-    bool is_last_look; /* asked for when nobody wrote the input any more */
+    uint64_t log_bytes; /* how long the log is about; 0: unknown */
+    bool is_last_look;  /* asked for when nobody wrote the input any more */
 };
 
 struct consume {
@@ -54,6 +55,7 @@ struct consume {
     size_t parked_count;
     struct batch *open;
     struct batch *full;       /* cut, not taken by the next stage yet */
+    uint64_t log_bytes;       /* how long the log is about; 0: unknown */
     struct log_position done; /* behind the last record of any batch */
     struct watermarks seen;
     uint32_t pass;
@@ -78,6 +80,7 @@ on_fill(void *ctx, void *item)
     struct fill *f = item;
 
     f->status = log_reader_read(c->reader, f->chunk, &f->error);
+    f->log_bytes = log_size_hint(c->path);
 }
 
 /* ---- the loop ---- */
@@ -170,6 +173,7 @@ wants_row(struct consume *c, const struct event_meta *meta,
     *wanted = true;
     if (meta->is_label || c->stage.pipeline->role == ROLE_ANNOTATE)
         st = watermarks_pass(&c->seen, source, wanted, err);
+    c->stage.pipeline->stats.duplicates += !*wanted;
     if (meta->time_ms < c->start_ms)
         *wanted = false;
     return st;
@@ -199,6 +203,8 @@ take_line(struct consume *c, const struct log_chunk *chunk,
                             b->columns->row_count, &meta, &reason);
     c->done.partition = chunk->first.partition;
     c->done.offset = line->next_offset;
+    if (st != STATUS_OK)
+        role_stats_count_dead(&p->stats, st);
     if (st != STATUS_OK)
         return add_dead_letter(c, chunk, line, reason.text, err);
     row->source.partition = (int32_t)chunk->first.partition;
@@ -335,7 +341,8 @@ reach_end(struct consume *c)
 static void
 pump_once(struct consume *c)
 {
-    while (c->ready_count > 0 && !c->is_stopping) {
+    while (c->ready_count > 0 && !c->is_stopping &&
+           !c->stage.pipeline->is_paused) {
         struct fill *f = c->ready[0];
 
         if (f->status != STATUS_OK && f->status != STATUS_END) {
@@ -354,7 +361,8 @@ pump_once(struct consume *c)
             refill_parked(c);
         }
     }
-    if (c->parked_count == CHUNKS && !c->is_stopping)
+    if (c->parked_count == CHUNKS && !c->is_stopping &&
+        !c->stage.pipeline->is_paused)
         reach_end(c);
 }
 
@@ -380,6 +388,7 @@ on_filled(void *ctx, void *item)
     struct consume *c = ctx;
     struct fill *f = item;
 
+    c->log_bytes = f->log_bytes;
     c->ready[c->ready_count++] = f;
     pump(c);
 }
@@ -438,6 +447,25 @@ start_consume(struct stage *s)
         timer_start(c->poll, POLL_MS, POLL_MS);
     for (size_t i = 0; i < CHUNKS; i++)
         refill(c, &c->fills[i]);
+}
+
+static void
+report_consume(const struct stage *s, struct role_report *r)
+{
+    const struct consume *c = (const struct consume *)s;
+    struct partition_report *p;
+
+    OBJ_CHECK(c, CONSUME_MAGIC);
+    r->unit = OFFSET_BYTES;
+    p = role_report_add_partition(r);
+    if (p == NULL)
+        return;
+    p->log = c->topic;
+    p->partition = (int32_t)c->done.partition;
+    p->position = (int64_t)c->done.offset;
+    if (c->log_bytes >= c->done.offset && c->log_bytes > 0)
+        p->end = (int64_t)c->log_bytes;
+    p->is_paused = s->pipeline->is_paused;
 }
 
 static void
@@ -549,5 +577,6 @@ const struct stage_ops consume_stage = {
     .start = start_consume,
     .resume = resume_consume,
     .stop = stop_consume,
+    .report = report_consume,
     .free = free_consume,
 };

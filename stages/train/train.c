@@ -7,6 +7,7 @@
 #include "stages/settings.h"
 #include "stages/train/trainer.h"
 
+#include "daemon/base/clock.h"
 #include "daemon/base/object.h"
 #include "daemon/io/worker.h"
 
@@ -14,12 +15,17 @@
 
 #define TRAIN_MAGIC  0x54524149u
 #define VERSIONS_MAX 64
+#define REPORT_MS    1000
 
 struct train {
     struct stage stage;
     unsigned magic;
     struct trainer *trainer;
     struct worker *worker;
+    struct timer *pulse; /* asks the trainer how it stands */
+    struct trainer_order order;
+    bool is_order_out; /* it is the trainer's */
+    bool wants_checkpoint;
     uint64_t due[VERSIONS_MAX]; /* not taken by the next stage yet */
     size_t due_count;
     uint64_t last_due;         /* the thread's, read after it stopped */
@@ -80,8 +86,15 @@ static void
 on_batch(void *ctx, void *item)
 {
     struct train *t = ctx;
+    struct batch *b = item;
+    uint64_t started_ns = clock_now_ns();
 
-    trainer_batch(t->trainer, item);
+    if (item == &t->order) {
+        trainer_obey(t->trainer, &t->order);
+        return;
+    }
+    trainer_batch(t->trainer, b);
+    b->work_ns = clock_now_ns() - started_ns;
 }
 
 static bool
@@ -103,13 +116,59 @@ on_finish(void *ctx)
 
 /* ---- the loop ---- */
 
+/* Gives the trainer an order, unless it still has one or has no room: then the
+ * next pulse tries again. */
+static void
+send_order(struct train *t)
+{
+    void *item = &t->order;
+
+    if (t->is_order_out || t->is_stopping)
+        return;
+    t->order.wants_checkpoint = t->wants_checkpoint;
+    if (worker_offer(t->worker, &item) != STATUS_OK)
+        return;
+    t->is_order_out = true;
+    t->wants_checkpoint = false;
+}
+
+static void
+on_pulse(void *ctx)
+{
+    send_order(ctx);
+}
+
+static void
+on_obeyed(struct train *t)
+{
+    struct error err = t->order.error;
+
+    t->is_order_out = false;
+    t->stage.pipeline->trained = t->order.report;
+    add_due(t, t->order.due_version);
+    if (err.status != STATUS_OK)
+        stage_failed(&t->stage, &err);
+    else if (!t->is_stopping)
+        stage_has_room(&t->stage); /* the order took a batch's place */
+    if (t->wants_checkpoint)
+        send_order(t);
+    go_on(t);
+}
+
 static void
 on_trained(void *ctx, void *item)
 {
     struct train *t = ctx;
     struct batch *b = item;
-    struct error err = b->error;
+    struct error err;
 
+    if (item == &t->order) {
+        on_obeyed(t);
+        return;
+    }
+    err = b->error;
+    if (b->has_position)
+        histogram_add(&t->stage.pipeline->stats.work, (double)b->work_ns / 1e9);
     t->stage.pipeline->counts.examples += b->columns->row_count;
     add_due(t, b->due_version);
     batch_release(&b);
@@ -129,6 +188,29 @@ on_worker_stopped(void *ctx)
     if (t->finish_error.status != STATUS_OK)
         stage_failed(&t->stage, &t->finish_error);
     add_due(t, t->last_due);
+    go_on(t);
+}
+
+static void
+checkpoint_train(struct stage *s)
+{
+    struct train *t = (struct train *)s;
+
+    OBJ_CHECK(t, TRAIN_MAGIC);
+    t->wants_checkpoint = true;
+    send_order(t);
+}
+
+static void
+start_train(struct stage *s)
+{
+    struct train *t = (struct train *)s;
+
+    OBJ_CHECK(t, TRAIN_MAGIC);
+    if (s->pipeline->is_observed) {
+        send_order(t);
+        timer_start(t->pulse, REPORT_MS, REPORT_MS);
+    }
     go_on(t);
 }
 
@@ -159,6 +241,7 @@ stop_train(struct stage *s)
     if (t->is_stopping)
         return;
     t->is_stopping = true;
+    timer_stop(t->pulse);
     worker_stop(t->worker);
 }
 
@@ -170,6 +253,7 @@ free_train(struct stage **self)
     OBJ_CHECK(t, TRAIN_MAGIC);
     *self = NULL;
     worker_free(&t->worker);
+    timer_free(&t->pulse);
     trainer_free(&t->trainer);
     t->magic = 0;
     free(t);
@@ -200,6 +284,8 @@ open_train(struct stage **out, struct pipeline *p, struct error *err)
     t->stage.pipeline = p;
     st = trainer_open(&t->trainer, p, &due, err);
     if (st == STATUS_OK)
+        st = timer_new(&t->pulse, p->loop, on_pulse, t, err);
+    if (st == STATUS_OK)
         st = worker_new(&t->worker, p->loop, &worker, err);
     if (st != STATUS_OK) {
         free_train(&s);
@@ -215,9 +301,10 @@ const struct stage_ops train_stage = {
     .takes = PARCEL_BATCH,
     .gives = PARCEL_VERSION,
     .open = open_train,
-    .start = resume_train,
+    .start = start_train,
     .offer = offer_train,
     .resume = resume_train,
     .stop = stop_train,
+    .checkpoint = checkpoint_train,
     .free = free_train,
 };
