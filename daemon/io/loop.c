@@ -6,6 +6,7 @@
 
 #include "daemon/base/object.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <uv.h>
 
@@ -23,6 +24,12 @@ struct loop {
     uv_loop_t uv;
     struct signal_watch signals[SIGNALS_MAX];
     unsigned signal_count;
+    uv_prepare_t meter; /* runs before each wait: a turn's end */
+    bool has_meter;
+    loop_turn_fn on_turn;
+    void *turn_ctx;
+    uint64_t turn_ns;
+    uint64_t idle_ns; /* waited so far, by libuv's count */
 };
 
 struct wakeup {
@@ -121,6 +128,8 @@ loop_free(struct loop **self)
     if (*self == NULL)
         return;
     OBJ_TAKE(l, self, LOOP_MAGIC);
+    if (l->has_meter)
+        uv_close((uv_handle_t *)&l->meter, NULL);
     for (unsigned i = 0; i < l->signal_count; i++)
         uv_close((uv_handle_t *)&l->signals[i].handle, NULL);
     (void)uv_run(&l->uv, UV_RUN_DEFAULT); /* the close callbacks */
@@ -142,6 +151,43 @@ loop_stop(struct loop *l)
 {
     OBJ_CHECK(l, LOOP_MAGIC);
     uv_stop(&l->uv);
+}
+
+static void
+on_turn_end(uv_prepare_t *handle)
+{
+    struct loop *l = handle->data;
+    uint64_t now = uv_hrtime();
+    uint64_t idle = uv_metrics_idle_time(&l->uv);
+    uint64_t waited = idle - l->idle_ns;
+    uint64_t passed = now - l->turn_ns;
+
+    l->turn_ns = now;
+    l->idle_ns = idle;
+    l->on_turn(l->turn_ctx, passed > waited ? passed - waited : 0);
+}
+
+enum status
+loop_measure(struct loop *l, loop_turn_fn fn, void *ctx, struct error *err)
+{
+    int rc;
+
+    OBJ_CHECK(l, LOOP_MAGIC);
+    assert(!l->has_meter && fn != NULL);
+    rc = uv_loop_configure(&l->uv, UV_METRICS_IDLE_TIME);
+    if (rc == 0)
+        rc = uv_prepare_init(&l->uv, &l->meter);
+    if (rc != 0)
+        return error_set(err, STATUS_IO, "measuring the event loop: %s",
+                         uv_strerror(rc));
+    l->has_meter = true;
+    l->on_turn = fn;
+    l->turn_ctx = ctx;
+    l->turn_ns = uv_hrtime();
+    l->meter.data = l;
+    (void)uv_prepare_start(&l->meter, on_turn_end);
+    uv_unref((uv_handle_t *)&l->meter);
+    return STATUS_OK;
 }
 
 enum status

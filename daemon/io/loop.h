@@ -26,6 +26,16 @@ void loop_free(struct loop **self);
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
+/*
+ * loop_measure calls fn after every turn with the time that the turn's
+ * callbacks took together, waiting not counted: none of them took longer. At
+ * most once a loop. IO.
+ */
+typedef void (*loop_turn_fn)(void *ctx, uint64_t busy_ns);
+
+must_check enum status loop_measure(struct loop *l, loop_turn_fn fn, void *ctx,
+                                    struct error *err);
+
 /* loop_on_signal calls fn on the loop for every signal signum. */
 must_check enum status loop_on_signal(struct loop *l, int signum, loop_fn fn,
                                       void *ctx, struct error *err);
