@@ -24,6 +24,7 @@
  */
 
 struct event_shape;
+struct tap;
 struct store;
 
 /* Counts of what went through, for progress and the summary. */
@@ -57,6 +58,7 @@ struct pipeline {
     atomic_bool is_interrupted; /* the open batch is left for the replay; read
                                    by the trainer when it finishes */
     bool is_observed; /* somebody may ask how things stand: an admin port */
+    struct tap *tap;  /* where records may be looked at, or NULL */
     bool is_paused;   /* by an operator; the source reads nothing */
     struct role_counts counts;
     struct role_stats stats;

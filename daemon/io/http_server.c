@@ -35,6 +35,7 @@
 
 enum conn_state {
     CONN_READING,   /* no complete request yet */
+    CONN_DEFERRED,  /* suspended until an answer comes */
     CONN_ANSWERING, /* an answer is under way */
     CONN_STREAMING,
     CONN_CUT, /* its socket is shut down; the library will let it go */
@@ -57,6 +58,8 @@ struct http_exchange {
     bool is_answered;
     bool is_too_big;
     struct http_stream *stream;
+    struct MHD_Response *deferred; /* to be queued when it is resumed */
+    unsigned deferred_code;
 };
 
 struct http_stream {
@@ -167,6 +170,8 @@ close_connection(struct http_server *s, void **context)
         return;
     OBJ_CHECK(x, CONN_MAGIC);
     end_stream(x);
+    if (x->deferred != NULL)
+        MHD_destroy_response(x->deferred);
     s->answers_used -= x->answer_bytes;
     if (x->next != NULL)
         x->next->previous = x->previous;
@@ -274,12 +279,23 @@ on_request(void *ctx, struct MHD_Connection *connection, const char *url,
         *upload_bytes = 0;
         return MHD_YES;
     }
+    if (x->deferred != NULL) {
+        struct MHD_Response *response = x->deferred;
+
+        x->deferred = NULL;
+        x->is_answered = MHD_queue_response(connection, x->deferred_code,
+                                            response) == MHD_YES;
+        MHD_destroy_response(response);
+        return x->is_answered ? MHD_YES : MHD_NO;
+    }
     if (x->is_answered)
         return MHD_YES;
     if (x->is_too_big)
         answer_text(x, MHD_HTTP_CONTENT_TOO_LARGE, "body too long\n");
     else
         s->handle(s->ctx, x);
+    if (x->state == CONN_DEFERRED)
+        return MHD_YES;
     if (!x->is_answered)
         answer_text(x, MHD_HTTP_INTERNAL_SERVER_ERROR, "no answer\n");
     return x->is_answered ? MHD_YES : MHD_NO;
@@ -345,7 +361,7 @@ http_body(const struct http_exchange *x, size_t *len)
 
 /* ---- answers ---- */
 
-/* Hands a response to the library; takes *response. */
+/* Hands a response to the library; takes it. */
 static void
 queue_response(struct http_exchange *x, unsigned code,
                struct MHD_Response *response)
@@ -356,6 +372,16 @@ queue_response(struct http_exchange *x, unsigned code,
                                   "no-store");
     (void)MHD_add_response_header(response, "X-Content-Type-Options",
                                   "nosniff");
+    if (x->state == CONN_DEFERRED) {
+        x->deferred = response;
+        x->deferred_code = code;
+        x->state = CONN_ANSWERING;
+        x->started_ns = clock_now_ns();
+        MHD_resume_connection(x->connection);
+        return;
+    }
+    if (x->state == CONN_READING)
+        x->state = CONN_ANSWERING;
     x->is_answered =
         MHD_queue_response(x->connection, code, response) == MHD_YES;
     MHD_destroy_response(response);
@@ -370,7 +396,7 @@ http_answer(struct http_exchange *x, const struct http_answer *a)
     struct MHD_Response *response;
 
     OBJ_CHECK(x, CONN_MAGIC);
-    if (x->is_answered)
+    if (x->is_answered || x->deferred != NULL)
         return;
     if (s->answers_used + a->len > s->limits.answers_bytes)
         answer = (struct http_answer){.code = MHD_HTTP_SERVICE_UNAVAILABLE,
@@ -386,11 +412,18 @@ http_answer(struct http_exchange *x, const struct http_answer *a)
                                   answer.type);
     if (answer.header != NULL)
         (void)MHD_add_response_header(response, answer.header, answer.value);
-    if (x->state == CONN_READING)
-        x->state = CONN_ANSWERING;
     x->answer_bytes = answer.len;
     s->answers_used += answer.len;
     queue_response(x, answer.code, response);
+}
+
+void
+http_defer(struct http_exchange *x)
+{
+    OBJ_CHECK(x, CONN_MAGIC);
+    assert(x->state == CONN_READING && !x->is_answered);
+    x->state = CONN_DEFERRED;
+    MHD_suspend_connection(x->connection);
 }
 
 /* ---- streams ---- */
@@ -518,7 +551,7 @@ sweep(struct http_server *s)
                     HEARTBEAT_MS * (uint64_t)NS_PER_MS &&
                 http_stream_write(stream, "\n", 1) != STATUS_OK)
                 http_stream_close(stream);
-        } else if (now - x->started_ns > longest) {
+        } else if (x->state != CONN_DEFERRED && now - x->started_ns > longest) {
             cut(x);
         }
     }
@@ -635,6 +668,8 @@ http_server_free(struct http_server **self)
     for (struct http_exchange *x = s->first; x != NULL; x = x->next) {
         if (x->stream != NULL)
             http_stream_close(x->stream);
+        if (x->state == CONN_DEFERRED)
+            answer_text(x, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping\n");
     }
     if (s->daemon != NULL) {
         (void)MHD_run(s->daemon);

@@ -43,7 +43,7 @@ struct http_server_spec {
     const struct address *address;
     struct http_limits limits;
     /* A whole request has come: answers it (http_answer, http_stream_open)
-     * before it returns. */
+     * before it returns, or says that it will (http_defer). */
     void (*handle)(void *ctx, struct http_exchange *x);
     void *ctx;
 };
@@ -85,6 +85,14 @@ struct http_answer {
 
 /* http_answer answers; a second answer to the same request does nothing. */
 void http_answer(struct http_exchange *x, const struct http_answer *a);
+
+/*
+ * http_defer says that http_answer will come later, after handle returned, and
+ * surely: until then the client waits, without a limit of the server's. What
+ * was asked is not to be looked at any more. Whoever frees the server first
+ * forgets the exchange.
+ */
+void http_defer(struct http_exchange *x);
 
 /*
  * http_stream_open answers 200 and gives a stream to write the content to, in

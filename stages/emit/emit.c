@@ -11,6 +11,7 @@
 #include "stages/pipeline.h"
 #include "stages/settings.h"
 #include "stages/shape.h"
+#include "stages/tap.h"
 
 #include "daemon/base/crash.h"
 #include "daemon/base/object.h"
@@ -200,6 +201,7 @@ offer_emit(struct stage *s, void **parcel)
         fail(e, &err);
         return STATUS_OK;
     }
+    tap_show_batch(s->pipeline->tap, b);
     return worker_offer(e->worker, parcel);
 }
 

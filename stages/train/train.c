@@ -5,6 +5,7 @@
 #include "stages/train/train.h"
 
 #include "stages/settings.h"
+#include "stages/tap.h"
 #include "stages/train/trainer.h"
 
 #include "daemon/base/clock.h"
@@ -220,6 +221,9 @@ offer_train(struct stage *s, void **parcel)
     struct train *t = (struct train *)s;
 
     OBJ_CHECK(t, TRAIN_MAGIC);
+    if (!worker_has_room(t->worker))
+        return STATUS_AGAIN;
+    tap_show_batch(s->pipeline->tap, *parcel);
     return worker_offer(t->worker, parcel);
 }
 
