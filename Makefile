@@ -33,7 +33,8 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wundef -Wvla \
         -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
         -Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wswitch-enum \
         -Wdouble-promotion -Wimplicit-fallthrough
-PKGS := libuv libcjson openblas yaml-0.1 zlib libxxhash libcrypto rdkafka
+PKGS := libuv libcjson openblas yaml-0.1 zlib libxxhash libcrypto \
+        libmicrohttpd libcurl rdkafka
 
 # Asked when the first command needs them, and once: on a fresh machine
 # pkg-config is there only after `deps`.

@@ -99,6 +99,7 @@ command_run(const struct command *c, int argc, char **argv)
     if (rc != 0)
         return rc;
     log_open(settings->log_level, settings->log_format);
+    run.config_path = path;
     if (run_service(settings, &run, &err) != STATUS_OK)
         rc = complain(&err);
     settings_free(&settings);

@@ -234,4 +234,22 @@ void settings_table_write_schema(const struct settings_table *table, FILE *f);
 void settings_table_write_values(const struct settings_table *table,
                                  const void *values, unsigned wanted, FILE *f);
 
+/* Called for a setting that differs. key: "log.level", "features.user.kind",
+ * or a section's where its names differ; lent until return. row is NULL for a
+ * section. */
+typedef void (*settings_difference_fn)(void *ctx, const char *key,
+                                       const struct setting_row *row);
+
+/* settings_table_compare calls fn for every setting that differs between two
+ * structs of the table, secrets too, in the order of the rows. NOMEM. */
+must_check enum status
+settings_table_compare(const struct settings_table *table, const void *a,
+                       const void *b, settings_difference_fn fn, void *ctx,
+                       struct error *err);
+
+/* settings_table_take copies the field of a row that may be reloaded. Asserts
+ * that it is plain: no text, no list. */
+void settings_table_take(const struct setting_row *row, void *to,
+                         const void *from);
+
 #endif

@@ -6,6 +6,7 @@
 
 #include "stages/event/batch_columns.h"
 
+#include "daemon/base/clock.h"
 #include "daemon/base/object.h"
 
 #include <stdlib.h>
@@ -101,6 +102,8 @@ batch_pool_take(struct batch_pool *pool)
     b->has_position = false;
     b->pass = 0;
     b->due_version = 0;
+    b->work_ns = 0;
+    b->taken_ns = clock_now_ns();
     b->after.count = 0;
     b->epoch = 0;
     assert(b->unsettled == 0);
@@ -126,7 +129,27 @@ batch_release(struct batch **b)
         return;
     OBJ_TAKE(mine, b, BATCH_MAGIC);
     assert(mine->home->home_count < mine->home->count);
+    mine->taken_ns = 0;
     mine->home->home[mine->home->home_count++] = mine;
+}
+
+void
+batch_pool_report(const struct batch_pool *pool, struct batch_pool_report *out)
+{
+    OBJ_CHECK(pool, POOL_MAGIC);
+    memset(out, 0, sizeof(*out));
+    for (size_t i = 0; i < pool->count; i++) {
+        const struct batch *b = &pool->batches[i];
+        double seconds;
+
+        if (b->taken_ns == 0)
+            continue;
+        seconds = clock_seconds_since(b->taken_ns);
+        out->batches++;
+        out->records += b->columns->row_count;
+        if (seconds > out->oldest_seconds)
+            out->oldest_seconds = seconds;
+    }
 }
 
 void

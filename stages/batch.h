@@ -77,6 +77,8 @@ struct batch {
     char teacher_version[LABEL_VERSION_MAX + 1]; /* of the last row's answer */
     uint64_t due_version; /* became durable with this batch: 0, none */
     struct error error;   /* what went wrong on a worker, or OK */
+    uint64_t taken_ns;    /* when it left home; 0: it is there */
+    uint64_t work_ns;     /* that a teacher or trainer took over it */
 };
 
 /* A checkpoint that became durable and is due for the registries. Made with
@@ -106,6 +108,17 @@ size_t batch_pool_under_way(const struct batch_pool *pool);
 
 /* batch_release sends *b home and sets it NULL; NULL is fine. */
 void batch_release(struct batch **b);
+
+/* What is on its way. */
+struct batch_pool_report {
+    uint64_t batches;
+    uint64_t records;
+    double oldest_seconds; /* since the first of them left home; 0: none */
+};
+
+/* batch_pool_report counts what is not home. Thread: loop. */
+void batch_pool_report(const struct batch_pool *pool,
+                       struct batch_pool_report *out);
 
 /* positions_copy and watermarks_copy copy what is used of one. */
 void positions_copy(struct positions *to, const struct positions *from);

@@ -5,8 +5,10 @@
 #include "stages/keeper.h"
 
 #include "stages/event/contract.h"
+#include "stages/event/event_time.h"
 #include "stages/event/label.h"
 
+#include "daemon/base/clock.h"
 #include "daemon/base/json_writer.h"
 #include "daemon/base/logging.h"
 #include "daemon/base/object.h"
@@ -33,6 +35,9 @@ struct keeper {
     uint64_t parent;        /* newest version */
     uint64_t saved;         /* examples of the newest that was begun */
     uint64_t durable;       /* examples of the newest version */
+    int64_t durable_ms;     /* when that was made; 0: unknown */
+    uint64_t failures;      /* checkpoints that failed */
+    bool is_writing;        /* one was begun and has no result yet */
     struct error failure;   /* of the last checkpoint that failed, or OK */
 };
 
@@ -219,6 +224,9 @@ keeper_restore(struct keeper *k, const struct keeper_restore *r,
         k->parent = *r->version;
         k->saved = r->progress->examples;
         k->durable = k->saved;
+        if (!event_time_text(checkpoint_manifest(ck)->created_at,
+                             TIME_MILLISECONDS, &k->durable_ms))
+            k->durable_ms = 0;
         if (k->spec.every > 0)
             k->next_examples =
                 (r->progress->examples / k->spec.every + 1) * k->spec.every;
@@ -323,8 +331,10 @@ keeper_begin(struct keeper *k, const struct keeper_content *c,
                  k->spec.dir);
         return STATUS_OK;
     }
-    if (st == STATUS_OK)
+    if (st == STATUS_OK) {
         k->saved = c->progress->examples;
+        k->is_writing = true;
+    }
     return st;
 }
 
@@ -335,11 +345,26 @@ keeper_saved(const struct keeper *k)
     return k->saved;
 }
 
+void
+keeper_report(const struct keeper *k, struct keeper_report *out)
+{
+    OBJ_CHECK(k, KEEPER_MAGIC);
+    *out = (struct keeper_report){
+        .version = k->parent,
+        .examples = k->durable,
+        .created_ms = k->durable_ms,
+        .failures = k->failures,
+        .is_writing = k->is_writing,
+    };
+}
+
 /* Logs what became of a checkpoint; its version when it is durable. */
 static uint64_t
 settle(struct keeper *k, const struct checkpoint_result *r)
 {
+    k->is_writing = false;
     if (r->status != STATUS_OK) {
+        k->failures++;
         k->failure = r->err;
         k->saved = k->durable;
         log_error("checkpoint_failed", "dir=%s version=%llu text=\"%s\"",
@@ -349,6 +374,7 @@ settle(struct keeper *k, const struct checkpoint_result *r)
     error_clear(&k->failure);
     k->parent = r->version;
     k->durable = k->saved;
+    k->durable_ms = clock_wall_ms();
     log_info("checkpoint_done", "path=%s bytes=%llu model_sha256=%.12s",
              r->path, (unsigned long long)r->bytes, r->model_sha256);
     if (r->cleanup.status != STATUS_OK)

@@ -90,6 +90,17 @@ must_check enum status keeper_begin(struct keeper *k,
  * and did not fail; 0: there is none. */
 uint64_t keeper_saved(const struct keeper *k);
 
+/* What became of the checkpoints so far. */
+struct keeper_report {
+    uint64_t version;   /* newest that is durable; 0: none */
+    uint64_t examples;  /* in it */
+    int64_t created_ms; /* when it was made, since 1970; 0: unknown */
+    uint64_t failures;  /* of this process */
+    bool is_writing;
+};
+
+void keeper_report(const struct keeper *k, struct keeper_report *out);
+
 /* keeper_step writes on; true: there is more to do. *durable is the version
  * that became durable, or 0. */
 bool keeper_step(struct keeper *k, uint64_t *durable);

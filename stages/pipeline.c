@@ -16,6 +16,7 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <string.h>
 
 #define ROLE_STAGES 3
 
@@ -73,6 +74,7 @@ pipeline_open(struct pipeline *p, struct error *err)
 
     check_role(ops);
     error_clear(&p->error);
+    role_stats_init(&p->stats);
     p->stage_count = ROLE_STAGES;
     st = open_topics(p, err);
     if (st != STATUS_OK) {
@@ -111,6 +113,55 @@ pipeline_wake(struct pipeline *p)
 {
     if (p->stage_count > 0 && !p->stages[0]->is_stopped)
         p->stages[0]->ops->resume(p->stages[0]);
+}
+
+void
+pipeline_pause(struct pipeline *p)
+{
+    p->is_paused = true;
+}
+
+void
+pipeline_resume(struct pipeline *p)
+{
+    p->is_paused = false;
+    if (!p->is_stopping)
+        pipeline_wake(p);
+}
+
+bool
+pipeline_checkpoint(struct pipeline *p)
+{
+    bool keeps_any = false;
+
+    for (size_t i = 0; i < p->stage_count; i++) {
+        if (p->stages[i]->ops->checkpoint == NULL)
+            continue;
+        keeps_any = true;
+        if (!p->stages[i]->is_stopped)
+            p->stages[i]->ops->checkpoint(p->stages[i]);
+    }
+    return keeps_any;
+}
+
+void
+pipeline_report(const struct pipeline *p, struct role_report *r)
+{
+    struct batch_pool_report pool;
+
+    r->partition_count = 0;
+    memset((char *)r + offsetof(struct role_report, partition_count), 0,
+           sizeof(*r) - offsetof(struct role_report, partition_count));
+    if (p->pool != NULL) {
+        batch_pool_report(p->pool, &pool);
+        r->in_flight_batches = pool.batches;
+        r->in_flight_records = pool.records;
+        r->oldest_seconds = pool.oldest_seconds;
+    }
+    for (size_t i = 0; i < p->stage_count; i++) {
+        if (p->stages[i]->ops->report != NULL)
+            p->stages[i]->ops->report(p->stages[i], r);
+    }
 }
 
 void
@@ -184,6 +235,8 @@ stage_failed(struct stage *s, const struct error *err)
               status_name(err->status), err->text);
     if (p->error.status == STATUS_OK)
         p->error = *err;
+    for (size_t i = 0; i < p->stage_count; i++)
+        p->stats.errors[i][err->status] += p->stages[i] == s;
     p->is_interrupted = true;
     pipeline_stop(p);
 }

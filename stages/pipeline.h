@@ -4,8 +4,11 @@
 
 #include "stages/batch.h"
 #include "stages/model/curve.h"
+#include "stages/role_report.h"
+#include "stages/role_stats.h"
 #include "stages/settings.h"
 #include "stages/stage.h"
+#include "stages/train_report.h"
 
 #include "daemon/io/loop.h"
 
@@ -23,6 +26,7 @@
 struct calls;
 struct event_shape;
 struct store;
+struct tap;
 struct topics;
 
 /* Counts of what went through, for progress and the summary. */
@@ -61,7 +65,12 @@ struct pipeline {
     bool is_growing; /* somebody in this process still writes the input */
     atomic_bool is_interrupted; /* the open batch is left for the replay; read
                                    by the trainer when it finishes */
+    bool is_observed; /* somebody may ask how things stand: an admin port */
+    struct tap *tap;  /* where records may be looked at, or NULL */
+    bool is_paused;   /* by an operator; the source reads nothing */
     struct role_counts counts;
+    struct role_stats stats;
+    struct train_report trained; /* how the trainer stood a second ago */
     struct curve_summary quality[TASKS_MAX]; /* by the trainer at its end */
     struct error error;                      /* the first failure, or OK */
 
@@ -94,6 +103,17 @@ void pipeline_start(struct pipeline *p);
 /* pipeline_wake tells the source that its input may have grown, that it no
  * longer grows, or that a batch came home. */
 void pipeline_wake(struct pipeline *p);
+
+/* pipeline_pause lets the source read nothing more until pipeline_resume; what
+ * is under way goes on. */
+void pipeline_pause(struct pipeline *p);
+void pipeline_resume(struct pipeline *p);
+
+/* pipeline_checkpoint begins checkpoints now; false: this role keeps none. */
+bool pipeline_checkpoint(struct pipeline *p);
+
+/* pipeline_report says how the role stands; *r is overwritten. */
+void pipeline_report(const struct pipeline *p, struct role_report *r);
 
 /* pipeline_settled tells the source that a batch is safe. */
 void pipeline_settled(struct pipeline *p, const struct batch *b);

@@ -5,6 +5,7 @@
  */
 #include "stages/run.h"
 
+#include "stages/operate.h"
 #include "stages/pipeline.h"
 #include "stages/settings.h"
 #include "stages/shape.h"
@@ -28,7 +29,10 @@
 #define GIVE_UP_EXIT 75 /* EX_TEMPFAIL: started again, it goes on */
 
 struct run {
-    const struct settings *settings;
+    struct settings *settings;
+    struct lifecycle life;
+    struct operate *operate;
+    struct role_report report; /* of what is left, at a deadline */
     void (*give_up)(int exit_code);
     struct loop *loop;
     struct timer *progress;
@@ -95,18 +99,41 @@ on_labels_written(void *ctx)
         pipeline_wake(r->roles[ROLE_TRAIN]);
 }
 
+/* Says what is left, and ends the process. Nothing of it is lost: what was not
+ * acknowledged or saved is read again. */
+static void
+abandon(struct run *r)
+{
+    for (int i = 0; i < 2; i++) {
+        if (r->roles[i] == NULL || r->has_ended[i])
+            continue;
+        pipeline_report(r->roles[i], &r->report);
+        log_error("shutdown_abandoned",
+                  "role=%s records=%" PRIu64 " batches=%" PRIu64
+                  " oldest_seconds=%.1f",
+                  i == ROLE_ANNOTATE ? "annotate" : "train",
+                  r->report.in_flight_records, r->report.in_flight_batches,
+                  r->report.oldest_seconds);
+    }
+    r->give_up(GIVE_UP_EXIT);
+}
+
 static void
 on_deadline(void *ctx)
 {
     struct run *r = ctx;
 
-    for (int i = 0; i < 2; i++) {
-        if (r->roles[i] != NULL && !r->has_ended[i])
-            log_error("shutdown_abandoned", "role=%s after_ms=%llu",
-                      i == ROLE_ANNOTATE ? "annotate" : "train",
-                      (unsigned long long)r->settings->shutdown_timeout);
-    }
-    r->give_up(GIVE_UP_EXIT);
+    log_error("shutdown_too_slow", "timeout_ms=%llu",
+              (unsigned long long)r->settings->shutdown_timeout);
+    abandon(r);
+}
+
+static void
+on_reload_signal(void *ctx)
+{
+    struct run *r = ctx;
+
+    operate_reload(r->operate);
 }
 
 static void
@@ -116,9 +143,10 @@ on_stop_signal(void *ctx)
 
     if (r->was_signalled) {
         log_error("shutdown_forced", "text=\"second signal\"");
-        r->give_up(GIVE_UP_EXIT);
+        abandon(r);
     }
     r->was_signalled = true;
+    lifecycle_enter(&r->life, LIFE_DRAINING);
     log_info("shutdown", "text=\"draining, then a last checkpoint\"");
     timer_start(r->deadline, r->settings->shutdown_timeout, 0);
     for (int i = 0; i < 2; i++) {
@@ -205,6 +233,29 @@ open_role(struct run *r, enum role role, const struct run_options *options,
     return st;
 }
 
+/* Before the roles start: from then on they may be asked. */
+static enum status
+open_operate(struct run *r, const struct run_options *options,
+             struct error *err)
+{
+    struct operate_spec spec = {
+        .loop = r->loop,
+        .settings = r->settings,
+        .config_path = options->config_path,
+        .roles = r->roles,
+        .life = &r->life,
+    };
+    enum status st = operate_new(&r->operate, &spec, err);
+
+    for (int i = 0; i < 2 && st == STATUS_OK; i++) {
+        if (r->roles[i] == NULL)
+            continue;
+        r->roles[i]->is_observed = operate_is_observed(r->operate);
+        r->roles[i]->tap = operate_tap(r->operate);
+    }
+    return st;
+}
+
 static enum status
 open_run(struct run *r, const struct run_options *options, struct error *err)
 {
@@ -220,17 +271,22 @@ open_run(struct run *r, const struct run_options *options, struct error *err)
         st = loop_on_signal(r->loop, SIGTERM, on_stop_signal, r, err);
     if (st == STATUS_OK)
         st = loop_on_signal(r->loop, SIGINT, on_stop_signal, r, err);
+    if (st == STATUS_OK)
+        st = loop_on_signal(r->loop, SIGHUP, on_reload_signal, r, err);
     /* annotate first: it makes the labels log that train reads. */
     if (st == STATUS_OK)
         st = open_role(r, ROLE_ANNOTATE, options, err);
     if (st == STATUS_OK)
         st = open_role(r, ROLE_TRAIN, options, err);
+    if (st == STATUS_OK)
+        st = open_operate(r, options, err);
     return st;
 }
 
 static void
 close_run(struct run *r)
 {
+    operate_free(&r->operate);
     for (int i = 0; i < 2; i++) {
         if (r->roles[i] != NULL)
             pipeline_free(r->roles[i]);
@@ -243,7 +299,7 @@ close_run(struct run *r)
 }
 
 enum status
-run_service(const struct settings *settings, const struct run_options *options,
+run_service(struct settings *settings, const struct run_options *options,
             struct error *err)
 {
     struct run r = {
@@ -265,11 +321,15 @@ run_service(const struct settings *settings, const struct run_options *options,
         return st;
     }
     timer_start(r.progress, PROGRESS_MS, PROGRESS_MS);
+    lifecycle_enter(&r.life, LIFE_RUNNING);
     for (int i = 0; i < 2; i++) {
         if (r.roles[i] != NULL)
             pipeline_start(r.roles[i]);
     }
     loop_run(r.loop);
+    if (r.life.life != LIFE_DRAINING)
+        lifecycle_enter(&r.life, LIFE_DRAINING);
+    lifecycle_enter(&r.life, LIFE_STOPPED);
     if (r.is_terminal) {
         on_progress(&r);
         (void)fputc('\n', stderr);

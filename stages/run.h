@@ -15,6 +15,7 @@ struct settings;
 struct run_options {
     bool accepts_reset; /* a lost position restarts at the beginning */
     bool migrates;      /* a checkpoint of another shape keeps what matches */
+    const char *config_path; /* read again on a reload */
     /* Ends the process at once, when draining takes too long. */
     void (*give_up)(int exit_code);
 };
@@ -22,9 +23,9 @@ struct run_options {
 /*
  * run_service opens the roles, runs them, prints progress on a terminal and a
  * summary at the end. OK after end of input or a clean stop; otherwise why it
- * ended. Thread: the process's first.
+ * ended. A reload changes settings. Thread: the process's first.
  */
-must_check enum status run_service(const struct settings *settings,
+must_check enum status run_service(struct settings *settings,
                                    const struct run_options *options,
                                    struct error *err);
 

@@ -10,6 +10,7 @@
 #include "daemon/base/object.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define SETTINGS_MAGIC 0x5e77d157u
 
@@ -108,6 +109,7 @@ static const char *const words_time[] = {"earliest", NULL};
 #define REQUIRED SETTING_REQUIRED
 #define EXAMPLE  SETTING_EXAMPLE
 #define LINEAGE  SETTING_LINEAGE
+#define SECRET   SETTING_SECRET
 
 /* What a row says of its kind. */
 #define KIND_BOOL          .kind = SETTING_BOOL
@@ -372,4 +374,45 @@ settings_digest(const struct settings *s, char hex[DIGEST_HEX_SIZE],
     digest_once(text, bytes, hex);
     free(text);
     return STATUS_OK;
+}
+
+struct reload {
+    struct settings *live;
+    const struct settings *fresh;
+    struct settings_changes *out;
+};
+
+static void
+note_change(char keys[SETTINGS_CHANGES_MAX][128], size_t *count,
+            struct settings_changes *out, const char *key)
+{
+    if (*count == SETTINGS_CHANGES_MAX)
+        out->left_off++;
+    else
+        (void)snprintf(keys[(*count)++], 128, "%s", key);
+}
+
+static void
+on_difference(void *ctx, const char *key, const struct setting_row *row)
+{
+    struct reload *r = ctx;
+
+    if (row == NULL || (row->flags & SETTING_RELOAD) == 0) {
+        note_change(r->out->waiting, &r->out->waiting_count, r->out, key);
+        return;
+    }
+    settings_table_take(row, r->live, r->fresh);
+    note_change(r->out->applied, &r->out->applied_count, r->out, key);
+}
+
+enum status
+settings_reload(struct settings *live, const struct settings *fresh,
+                struct settings_changes *out, struct error *err)
+{
+    struct reload r = {.live = live, .fresh = fresh, .out = out};
+
+    OBJ_CHECK(live, SETTINGS_MAGIC);
+    OBJ_CHECK(fresh, SETTINGS_MAGIC);
+    memset(out, 0, sizeof(*out));
+    return settings_table_compare(&table, live, fresh, on_difference, &r, err);
 }

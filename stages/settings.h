@@ -199,4 +199,26 @@ must_check enum status settings_digest(const struct settings *s,
                                        char hex[DIGEST_HEX_SIZE],
                                        struct error *err);
 
+#define SETTINGS_CHANGES_MAX 64
+
+/* What a reload did, and could not do. Keys, each of at most 127 bytes. */
+struct settings_changes {
+    char applied[SETTINGS_CHANGES_MAX][128];
+    size_t applied_count;
+    char waiting[SETTINGS_CHANGES_MAX][128]; /* for a restart */
+    size_t waiting_count;
+    size_t left_off; /* beyond the maximum */
+};
+
+/*
+ * settings_reload makes live what fresh says, where that may change in a
+ * running process, and names what it did and what needs a restart. NOMEM may
+ * leave some of it undone. Thread: loop; other threads read no setting that
+ * may be reloaded.
+ */
+must_check enum status settings_reload(struct settings *live,
+                                       const struct settings *fresh,
+                                       struct settings_changes *out,
+                                       struct error *err);
+
 #endif

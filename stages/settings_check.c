@@ -8,6 +8,7 @@
 #include "stages/settings_check_priv.h"
 
 #include "daemon/base/json_path.h"
+#include "daemon/io/address.h"
 #include "daemon/io/log_file.h"
 
 #include <assert.h>
@@ -413,6 +414,27 @@ check_paths(struct check *c)
                 s->dead_letters_path);
 }
 
+static void
+check_admin(struct check *c)
+{
+    struct address address;
+    struct error why;
+
+    if (*c->s->admin_listen == '\0')
+        return;
+    if (address_parse(&address, c->s->admin_listen, &why) != STATUS_OK)
+        check_complain(c, "admin.listen", "is no %s", why.text);
+    for (const char *p = c->s->admin_token; *p != '\0'; p++) {
+        if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f) {
+            check_complain(
+                c, "admin.token",
+                "has a character that cannot stand in a header, expected "
+                "printable ASCII without spaces");
+            break;
+        }
+    }
+}
+
 void
 settings_check(const struct settings *s, struct settings_problems *problems)
 {
@@ -426,5 +448,6 @@ settings_check(const struct settings *s, struct settings_problems *problems)
     check_roles(&c);
     check_paths(&c);
     check_kafka(&c);
+    check_admin(&c);
     settings_problems_sort(problems);
 }

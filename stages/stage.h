@@ -20,6 +20,7 @@ enum parcel_kind {
 
 struct batch;
 struct pipeline;
+struct role_report;
 struct stage;
 
 struct stage_ops {
@@ -56,6 +57,13 @@ struct stage_ops {
     /* Takes no more, finishes what it holds, then calls stage_stopped once.
      * May be called again: the later calls do nothing. */
     void (*stop)(struct stage *s);
+
+    /* Adds what this stage knows to *r: partitions, what is in flight, what
+     * keeps it from working. May be NULL. */
+    void (*report)(const struct stage *s, struct role_report *r);
+
+    /* Begins a checkpoint now, where the stage keeps any. May be NULL. */
+    void (*checkpoint)(struct stage *s);
 
     /* Frees *self and sets it NULL. Legal only after stage_stopped, or when
      * the pipeline never started. */

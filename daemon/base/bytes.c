@@ -32,10 +32,10 @@ bytes_reserve(struct bytes *b, size_t n, struct error *err)
     char *grown;
 
     assert(b->used <= b->capacity);
-    if (n <= b->capacity - b->used)
-        return STATUS_OK;
     if (n > b->max || b->used > b->max - n)
         return error_set(err, STATUS_TOOBIG, "more than %zu bytes", b->max);
+    if (n <= b->capacity - b->used)
+        return STATUS_OK;
     while (capacity < b->used + n)
         capacity = capacity > b->max / 2 ? b->max : capacity * 2;
     grown = realloc(b->data, capacity);

@@ -25,3 +25,12 @@ clock_seconds_since(uint64_t start_ns)
     assert(now_ns >= start_ns);
     return (double)(now_ns - start_ns) * 1e-9;
 }
+
+int64_t
+clock_wall_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}

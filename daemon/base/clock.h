@@ -14,4 +14,8 @@ uint64_t clock_now_ns(void);
  * any. */
 double clock_seconds_since(uint64_t start_ns);
 
+/* clock_wall_ms gives milliseconds since 1970 by the machine's clock, which
+ * may jump. For telling people when something was. Thread: any. */
+int64_t clock_wall_ms(void);
+
 #endif

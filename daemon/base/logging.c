@@ -5,6 +5,7 @@
 #include "daemon/base/logging.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -12,7 +13,7 @@
 
 #define LINE_MAX_BYTES 2048
 
-static enum log_level log_level_now = LOG_LEVEL_INFO;
+static atomic_uint log_level_now = LOG_LEVEL_INFO;
 static enum log_format log_format_now = LOG_FORMAT_LOGFMT;
 static const char *line_start = ""; /* clears a progress line */
 
@@ -53,9 +54,15 @@ escape_json(char *out, size_t room, const char *text)
 }
 
 void
+log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&log_level_now, level, memory_order_relaxed);
+}
+
+void
 log_open(enum log_level level, enum log_format format)
 {
-    log_level_now = level;
+    log_set_level(level);
     log_format_now = format;
     line_start = isatty(STDERR_FILENO) == 1 ? "\r\033[K" : "";
 }
@@ -63,7 +70,7 @@ log_open(enum log_level level, enum log_format format)
 int
 log_enabled(enum log_level level)
 {
-    return level <= log_level_now;
+    return level <= atomic_load_explicit(&log_level_now, memory_order_relaxed);
 }
 
 void

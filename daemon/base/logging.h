@@ -30,6 +30,9 @@ enum log_format {
  * a terminal every line first clears what progress was drawn there. */
 void log_open(enum log_level level, enum log_format format);
 
+/* log_set_level sets the level alone, at any time. */
+void log_set_level(enum log_level level);
+
 /* log_enabled says whether a line of this level would be written. */
 int log_enabled(enum log_level level);
 

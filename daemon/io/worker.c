@@ -169,12 +169,21 @@ worker_stop(struct worker *w)
 void
 worker_free(struct worker **self)
 {
+    if (*self == NULL)
+        return;
+    OBJ_CHECK(*self, WORKER_MAGIC);
+    assert((*self)->is_stopped || (*self)->in_flight == 0);
+    worker_give_up(self);
+}
+
+void
+worker_give_up(struct worker **self)
+{
     struct worker *w;
 
     if (*self == NULL)
         return;
     OBJ_TAKE(w, self, WORKER_MAGIC);
-    assert(w->is_stopped || w->in_flight == 0);
     worker_stop(w);
     (void)pthread_join(w->thread, NULL);
     wakeup_free(&w->wakeup);

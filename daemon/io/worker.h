@@ -59,4 +59,12 @@ void worker_stop(struct worker *w);
  * the thread itself and stopped is not called. Thread: loop. */
 void worker_free(struct worker **self);
 
+/*
+ * worker_give_up is worker_free at any time: it waits until the thread has
+ * finished the items that it was offered, which are the caller's again without
+ * a done; neither stopped nor finish's outcome is told. Blocks. Thread: loop,
+ * when it turns no more.
+ */
+void worker_give_up(struct worker **self);
+
 #endif

@@ -8,6 +8,7 @@
 #include "stages/annotate/teacher.h"
 #include "stages/settings.h"
 
+#include "daemon/base/clock.h"
 #include "daemon/base/object.h"
 #include "daemon/io/worker.h"
 
@@ -78,6 +79,12 @@ push_answered(struct annotate *a)
 static void
 take_answer(struct annotate *a, struct batch *b)
 {
+    struct role_stats *stats = &a->stage.pipeline->stats;
+
+    if (b->columns->row_count > 0)
+        histogram_add(b->error.status == STATUS_OK ? &stats->work
+                                                   : &stats->work_failed,
+                      (double)b->work_ns / 1e9);
     /* Behind a failure nothing is handed on: the labels would have a gap. */
     if (a->has_failed || b->error.status != STATUS_OK) {
         struct error err = b->error;
@@ -94,6 +101,16 @@ take_answer(struct annotate *a, struct batch *b)
     a->answered[a->answered_count++] = b;
 }
 
+/* Thread: the teacher's, where it has one. */
+static void
+answer_batch(struct annotate *a, struct batch *b)
+{
+    uint64_t started_ns = clock_now_ns();
+
+    a->ops->answer(a->teacher, b);
+    b->work_ns = clock_now_ns() - started_ns;
+}
+
 static void
 on_answered(void *ctx, void *item)
 {
@@ -108,7 +125,7 @@ on_batch(void *ctx, void *item)
 {
     struct annotate *a = ctx;
 
-    a->ops->answer(a->teacher, item);
+    answer_batch(a, item);
 }
 
 static bool
@@ -152,7 +169,7 @@ offer_annotate(struct stage *s, void **parcel)
         return st;
     }
     OBJ_TAKE(b, (struct batch **)parcel, BATCH_MAGIC);
-    a->ops->answer(a->teacher, b);
+    answer_batch(a, b);
     take_answer(a, b);
     push_answered(a);
     return STATUS_OK;

@@ -70,7 +70,7 @@ bool
 consume_has_room(struct consume *c)
 {
     OBJ_CHECK(c, CONSUME_MAGIC);
-    if (c->is_stopping || !push_full(c))
+    if (c->is_stopping || c->stage.pipeline->is_paused || !push_full(c))
         return false;
     if (c->open == NULL)
         c->open = batch_pool_take(c->stage.pipeline->pool);
@@ -143,7 +143,7 @@ split_dead_letters(struct consume *c)
 
 static enum status
 add_dead_letter(struct consume *c, const struct incoming *in,
-                const char *reason, struct error *err)
+                const struct error *why, struct error *err)
 {
     const struct record *r = &in->record;
     struct bytes *b = &c->open->dead_letters;
@@ -152,7 +152,7 @@ add_dead_letter(struct consume *c, const struct incoming *in,
         .source = {.topic = c->topic,
                    .partition = r->partition,
                    .offset = r->offset},
-        .reason = reason,
+        .reason = why->text,
         .payload = r->value,
         .payload_bytes = is_cut ? in->whole_bytes : r->value_bytes,
         .payload_max = r->value_bytes,
@@ -162,6 +162,7 @@ add_dead_letter(struct consume *c, const struct incoming *in,
     enum status st;
 
     c->stage.pipeline->counts.dead_letters++;
+    role_stats_count_dead(&c->stage.pipeline->stats, why->status);
     if (c->pass > 0)
         return STATUS_OK; /* written in the first pass */
     if (is_cut && letter.payload_max > PAYLOAD_MAX)
@@ -184,6 +185,7 @@ wants_row(struct consume *c, const struct event_meta *meta,
     *wanted = true;
     if (meta->is_label || c->stage.pipeline->role == ROLE_ANNOTATE)
         st = watermarks_pass(&c->seen, source, wanted, err);
+    c->stage.pipeline->stats.duplicates += !*wanted;
     if (meta->time_ms < c->start_ms)
         *wanted = false;
     return st;
@@ -229,11 +231,11 @@ take_record(struct consume *c, const struct incoming *in, struct error *err)
     bool wanted;
 
     if (in->event == NULL)
-        return add_dead_letter(c, in, in->reason->text, err);
+        return add_dead_letter(c, in, in->reason, err);
     st = decoder_decode(c->decoder, in->event, in->event_bytes, b->columns,
                         b->columns->row_count, &meta, &reason);
     if (st != STATUS_OK)
-        return add_dead_letter(c, in, reason.text, err);
+        return add_dead_letter(c, in, &reason, err);
     if (in->envelope != NULL)
         envelope_fall_back(in->envelope, event_shape_spec(c->shape), b->columns,
                            b->columns->row_count - 1, &meta);
@@ -366,6 +368,15 @@ restart_consume(struct stage *s)
 }
 
 static void
+report_consume(const struct stage *s, struct role_report *r)
+{
+    const struct consume *c = (const struct consume *)s;
+
+    OBJ_CHECK(c, CONSUME_MAGIC);
+    c->ops->report(c->source, r);
+}
+
+static void
 free_consume(struct stage **self)
 {
     struct consume *c = (struct consume *)*self;
@@ -436,5 +447,6 @@ const struct stage_ops consume_stage = {
     .settled = settled_consume,
     .restart = restart_consume,
     .stop = stop_consume,
+    .report = report_consume,
     .free = free_consume,
 };

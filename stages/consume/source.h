@@ -47,6 +47,9 @@ struct source_ops {
      * again: the later calls do nothing. */
     void (*stop)(struct source *s);
 
+    /* Adds what the source knows to *r: see stage_ops. */
+    void (*report)(const struct source *s, struct role_report *r);
+
     /* Frees *self and sets it NULL; NULL is fine. After
      * consume_source_stopped, or when the pipeline never started. */
     void (*free)(struct source **self);

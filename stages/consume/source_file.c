@@ -25,7 +25,8 @@ struct fill {
     struct log_chunk *chunk;
     enum status status; /* OK, END, or why reading failed */
     struct error error;
-    bool is_last_look; /* asked for when nobody wrote the input any more */
+    uint64_t log_bytes; /* how long the log is about; 0: unknown */
+    bool is_last_look;  /* asked for when nobody wrote the input any more */
 };
 
 struct source {
@@ -41,6 +42,7 @@ struct source {
     struct fill *parked[CHUNKS]; /* read nothing, kept back until the input
                                     may have grown */
     size_t parked_count;
+    uint64_t log_bytes;       /* how long the log is about; 0: unknown */
     struct log_position done; /* behind the last record handed on */
     uint32_t pass;
     uint32_t pass_count;
@@ -59,6 +61,7 @@ on_fill(void *ctx, void *item)
     struct fill *f = item;
 
     f->status = log_reader_read(s->reader, f->chunk, &f->error);
+    f->log_bytes = log_size_hint(s->path);
 }
 
 /* ---- the loop ---- */
@@ -187,7 +190,7 @@ reach_end(struct source *s)
 static void
 go_on(struct source *s)
 {
-    while (s->ready_count > 0 && !s->is_stopping) {
+    while (s->ready_count > 0 && !s->is_stopping && !s->pipeline->is_paused) {
         struct fill *f = s->ready[0];
 
         if (f->status != STATUS_OK && f->status != STATUS_END) {
@@ -206,7 +209,7 @@ go_on(struct source *s)
             refill_parked(s);
         }
     }
-    if (s->parked_count == CHUNKS && !s->is_stopping)
+    if (s->parked_count == CHUNKS && !s->is_stopping && !s->pipeline->is_paused)
         reach_end(s);
 }
 
@@ -216,6 +219,7 @@ on_filled(void *ctx, void *item)
     struct source *s = ctx;
     struct fill *f = item;
 
+    s->log_bytes = f->log_bytes;
     s->ready[s->ready_count++] = f;
     pipeline_wake(s->pipeline);
 }
@@ -273,6 +277,24 @@ write_position(const struct source *s, struct positions *out)
     OBJ_CHECK(s, SOURCE_MAGIC);
     out->count = 1;
     out->at[0] = s->done;
+}
+
+static void
+report_source(const struct source *s, struct role_report *r)
+{
+    struct partition_report *p;
+
+    OBJ_CHECK(s, SOURCE_MAGIC);
+    r->unit = OFFSET_BYTES;
+    p = role_report_add_partition(r);
+    if (p == NULL)
+        return;
+    p->log = log_name(s->path);
+    p->partition = (int32_t)s->done.partition;
+    p->position = (int64_t)s->done.offset;
+    if (s->log_bytes >= s->done.offset && s->log_bytes > 0)
+        p->end = (int64_t)s->log_bytes;
+    p->is_paused = s->pipeline->is_paused;
 }
 
 static void
@@ -378,5 +400,6 @@ const struct source_ops source_file = {
     .resume = resume_source,
     .position = write_position,
     .stop = stop_source,
+    .report = report_source,
     .free = free_source,
 };

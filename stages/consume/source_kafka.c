@@ -510,6 +510,43 @@ stop_source(struct source *s)
 }
 
 static void
+report_source(const struct source *s, struct role_report *r)
+{
+    OBJ_CHECK(s, SOURCE_KAFKA_MAGIC);
+    r->unit = OFFSET_RECORDS;
+    r->partitions_assigned = s->assigned;
+    r->partitions_revoked = s->revoked;
+    r->partitions_lost = s->given_up;
+    r->records_lost = s->lost;
+    if (s->state == SOURCE_CONNECTING)
+        role_report_add_obstacle(r, "brokers or topics are not there yet");
+    else if (!s->is_connected)
+        role_report_add_obstacle(r, "topic %s: brokers are away", s->topic);
+    else if (s->state == SOURCE_JOINING && s->assigned == 0)
+        role_report_add_obstacle(r, "topic %s: joining the group", s->topic);
+    else if (s->state == SOURCE_RESOLVING && s->must_resolve)
+        role_report_add_obstacle(r, "topic %s: offsets cannot be asked for",
+                                 s->topic);
+    for (size_t i = 0; i < s->part_count; i++) {
+        const struct source_part *p = &s->parts[i];
+        struct partition_report *out =
+            p->is_assigned ? role_report_add_partition(r) : NULL;
+
+        if (out == NULL)
+            continue;
+        out->log = s->topic;
+        out->partition = (int32_t)i;
+        out->is_paused = !p->is_read || s->is_paused || s->pipeline->is_paused;
+        if (!p->is_read)
+            continue;
+        out->epoch = s->pipeline->epoch + UINT64_C(1);
+        out->position = p->next;
+        out->committed = s->has_group ? p->committed : -1;
+        out->end = kafka_consumer_end_offset(s->consumer, (int32_t)i);
+    }
+}
+
+static void
 free_source(struct source **self)
 {
     struct source *s;
@@ -585,5 +622,6 @@ const struct source_ops source_kafka = {
     .settled = note_settled,
     .restart = restart_source,
     .stop = stop_source,
+    .report = report_source,
     .free = free_source,
 };

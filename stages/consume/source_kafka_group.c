@@ -201,7 +201,7 @@ source_on_revoked(struct source *s)
         if (e->offsets[i].partition < KAFKA_PARTITIONS_MAX)
             s->taken[s->taken_count++] = e->offsets[i];
     }
-    s->rebalances++;
+    s->revoked += e->offset_count;
     log_info("partitions_revoked", "topic=%s count=%zu", s->topic,
              s->taken_count);
     s->resolve_is_stale = s->resolve.is_under_way;
@@ -216,7 +216,7 @@ source_on_lost(struct source *s)
     const struct kafka_event *e = &s->event;
     struct error err;
 
-    s->rebalances++;
+    s->given_up += e->offset_count;
     log_warn("partitions_lost",
              "topic=%s count=%zu text=\"this member was away too long; what "
              "was under way is another's to do\"",
@@ -239,7 +239,7 @@ source_on_assigned(struct source *s)
 {
     const struct kafka_event *e = &s->event;
 
-    s->rebalances++;
+    s->assigned += e->offset_count;
     for (size_t i = 0; i < e->offset_count; i++) {
         size_t partition = (size_t)e->offsets[i].partition;
 

@@ -117,7 +117,9 @@ struct source {
     struct error last_error;
     char metadata[128]; /* of commits */
 
-    uint64_t rebalances;
+    uint64_t assigned; /* partitions, over all rebalances */
+    uint64_t revoked;
+    uint64_t given_up;
     uint64_t lost; /* records that retention took before they were read */
 };
 

@@ -8,6 +8,7 @@
 #include "stages/event/label.h"
 #include "stages/settings.h"
 #include "stages/shape.h"
+#include "stages/tap.h"
 #include "stages/topics.h"
 
 #include "daemon/base/object.h"
@@ -183,6 +184,7 @@ offer_emit(struct stage *s, void **parcel)
         emit_let_go(e, &b);
         emit_fail(e, &err);
     } else {
+        tap_show_batch(s->pipeline->tap, b);
         e->ops->put(e->sink, &b);
     }
     return STATUS_OK;

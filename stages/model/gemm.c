@@ -15,6 +15,12 @@ blas_int(size_t n)
     return (int)n;
 }
 
+const char *
+gemm_library(void)
+{
+    return openblas_get_config();
+}
+
 enum status
 gemm_start(struct error *err)
 {

@@ -22,6 +22,9 @@
  */
 must_check enum status gemm_start(struct error *err);
 
+/* gemm_library lends what BLAS calls itself. Thread: any. */
+const char *gemm_library(void);
+
 /* gemm_nt: c (M, N) = beta c + a (M, K) . b (N, K)^T */
 void gemm_nt(struct matrix c, struct matrix a, struct matrix b, float beta);
 

@@ -57,6 +57,7 @@ on_published(void *ctx, void *item)
                  (unsigned long long)v->number,
                  s->stage.pipeline->settings->publish_path);
     free(v);
+    s->stage.pipeline->stats.publish_failures += err.status != STATUS_OK;
     if (err.status != STATUS_OK)
         stage_failed(&s->stage, &err);
     else if (!s->is_stopping)

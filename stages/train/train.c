@@ -5,9 +5,11 @@
 #include "stages/train/train.h"
 
 #include "stages/settings.h"
+#include "stages/tap.h"
 #include "stages/train/letters.h"
 #include "stages/train/trainer.h"
 
+#include "daemon/base/clock.h"
 #include "daemon/base/object.h"
 #include "daemon/io/worker.h"
 
@@ -15,14 +17,19 @@
 
 #define TRAIN_MAGIC  0x54524149u
 #define VERSIONS_MAX 64
+#define REPORT_MS    1000
 
 struct train {
     struct stage stage;
     unsigned magic;
     struct trainer *trainer;
     struct worker *worker;
-    struct letters *letters;    /* NULL: the trainer writes dead letters */
-    struct batch *held;         /* until its letters are acknowledged */
+    struct letters *letters; /* NULL: the trainer writes dead letters */
+    struct batch *held;      /* until its letters are acknowledged */
+    struct timer *pulse;     /* asks the trainer how it stands */
+    struct trainer_order order;
+    bool is_order_out; /* it is the trainer's */
+    bool wants_checkpoint;
     uint64_t due[VERSIONS_MAX]; /* not taken by the next stage yet */
     size_t due_count;
     uint64_t last_due;         /* the thread's, read after it stopped */
@@ -83,8 +90,15 @@ static void
 on_batch(void *ctx, void *item)
 {
     struct train *t = ctx;
+    struct batch *b = item;
+    uint64_t started_ns = clock_now_ns();
 
-    trainer_batch(t->trainer, item);
+    if (item == &t->order) {
+        trainer_obey(t->trainer, &t->order);
+        return;
+    }
+    trainer_batch(t->trainer, b);
+    b->work_ns = clock_now_ns() - started_ns;
 }
 
 static bool
@@ -106,13 +120,57 @@ on_finish(void *ctx)
 
 /* ---- the loop ---- */
 
+/* Gives the trainer an order, unless it still has one or has no room: then the
+ * next pulse tries again. */
+static void
+send_order(struct train *t)
+{
+    void *item = &t->order;
+
+    if (t->is_order_out || t->is_stopping)
+        return;
+    t->order.wants_checkpoint = t->wants_checkpoint;
+    if (worker_offer(t->worker, &item) != STATUS_OK)
+        return;
+    t->is_order_out = true;
+    t->wants_checkpoint = false;
+}
+
+static void
+on_pulse(void *ctx)
+{
+    send_order(ctx);
+}
+
+static void
+on_obeyed(struct train *t)
+{
+    struct error err = t->order.error;
+
+    t->is_order_out = false;
+    t->stage.pipeline->trained = t->order.report;
+    add_due(t, t->order.due_version);
+    if (err.status != STATUS_OK)
+        stage_failed(&t->stage, &err);
+    if (t->wants_checkpoint)
+        send_order(t);
+    go_on(t);
+}
+
 static void
 on_trained(void *ctx, void *item)
 {
     struct train *t = ctx;
     struct batch *b = item;
-    struct error err = b->error;
+    struct error err;
 
+    if (item == &t->order) {
+        on_obeyed(t);
+        return;
+    }
+    err = b->error;
+    if (b->has_position)
+        histogram_add(&t->stage.pipeline->stats.work, (double)b->work_ns / 1e9);
     t->stage.pipeline->counts.examples += b->columns->row_count;
     add_due(t, b->due_version);
     batch_release(&b);
@@ -136,6 +194,29 @@ on_worker_stopped(void *ctx)
 }
 
 static void
+checkpoint_train(struct stage *s)
+{
+    struct train *t = (struct train *)s;
+
+    OBJ_CHECK(t, TRAIN_MAGIC);
+    t->wants_checkpoint = true;
+    send_order(t);
+}
+
+static void
+start_train(struct stage *s)
+{
+    struct train *t = (struct train *)s;
+
+    OBJ_CHECK(t, TRAIN_MAGIC);
+    if (s->pipeline->is_observed) {
+        send_order(t);
+        timer_start(t->pulse, REPORT_MS, REPORT_MS);
+    }
+    go_on(t);
+}
+
+static void
 on_acknowledged(void *ctx)
 {
     struct train *t = ctx;
@@ -144,7 +225,7 @@ on_acknowledged(void *ctx)
 
     t->held = NULL;
     st = worker_offer(t->worker, &item);
-    assert(st == STATUS_OK); /* as many slots as batches */
+    assert(st == STATUS_OK); /* as many slots as batches and orders */
     stage_has_room(&t->stage);
 }
 
@@ -172,6 +253,7 @@ offer_train(struct stage *s, void **parcel)
     OBJ_CHECK(b, BATCH_MAGIC);
     if (t->held != NULL)
         return STATUS_AGAIN;
+    tap_show_batch(s->pipeline->tap, b);
     if (t->letters == NULL || b->dead_letters.used == 0)
         return worker_offer(t->worker, parcel);
     *parcel = NULL;
@@ -197,6 +279,7 @@ stop_train(struct stage *s)
     if (t->is_stopping)
         return;
     t->is_stopping = true;
+    timer_stop(t->pulse);
     if (t->letters != NULL)
         letters_stop(t->letters);
     batch_release(&t->held); /* no checkpoint has passed it */
@@ -211,6 +294,7 @@ free_train(struct stage **self)
     OBJ_CHECK(t, TRAIN_MAGIC);
     *self = NULL;
     worker_free(&t->worker);
+    timer_free(&t->pulse);
     letters_free(&t->letters);
     trainer_free(&t->trainer);
     t->magic = 0;
@@ -223,7 +307,7 @@ open_train(struct stage **out, struct pipeline *p, struct error *err)
     struct train *t = calloc(1, sizeof(*t));
     struct worker_spec worker = {
         .name = "trainer",
-        .slots = p->settings->pipeline_batches,
+        .slots = p->settings->pipeline_batches + 1, /* and an order */
         .ctx = t,
         .work = on_batch,
         .done = on_trained,
@@ -244,6 +328,8 @@ open_train(struct stage **out, struct pipeline *p, struct error *err)
     if (st == STATUS_OK && p->settings->dead_letters_log == LOG_KIND_KAFKA)
         st = letters_open(&t->letters, p, on_acknowledged, t, err);
     if (st == STATUS_OK)
+        st = timer_new(&t->pulse, p->loop, on_pulse, t, err);
+    if (st == STATUS_OK)
         st = worker_new(&t->worker, p->loop, &worker, err);
     if (st != STATUS_OK) {
         free_train(&s);
@@ -259,9 +345,10 @@ const struct stage_ops train_stage = {
     .takes = PARCEL_BATCH,
     .gives = PARCEL_VERSION,
     .open = open_train,
-    .start = resume_train,
+    .start = start_train,
     .offer = offer_train,
     .resume = resume_train,
     .stop = stop_train,
+    .checkpoint = checkpoint_train,
     .free = free_train,
 };

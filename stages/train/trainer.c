@@ -18,6 +18,7 @@
 #include "daemon/base/logging.h"
 #include "daemon/base/object.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,8 @@ struct trainer {
     bool has_failed;       /* nothing is learned any more */
     uint64_t pending_due;  /* version to publish, not told yet; 0: none */
     uint64_t started_ns;
+    double loss; /* of the student's last step; NAN before it */
+    double gradient_norm;
     char teacher_version[LABEL_VERSION_MAX + 1];
     char config_sha256[DIGEST_HEX_SIZE];
 };
@@ -197,6 +200,8 @@ trainer_open(struct trainer **out, struct pipeline *p, uint64_t *due,
     t->settings = p->settings;
     t->model_count = p->settings->baseline ? 2 : 1;
     t->started_ns = clock_now_ns();
+    t->loss = (double)NAN;
+    t->gradient_norm = (double)NAN;
     st = open_parts(t, p, &version, err);
     if (st != STATUS_OK) {
         trainer_free(&t);
@@ -381,6 +386,10 @@ learn(struct trainer *t, const struct columns *c)
         model_step(t->models[i], c, t->objectives[i], t->logits[i],
                    i == STUDENT ? losses : NULL, &step);
         was_skipped = was_skipped || step.is_skipped;
+        if (i == STUDENT) {
+            t->loss = step.loss;
+            t->gradient_norm = step.gradient_norm;
+        }
         if (i == STUDENT && log_enabled(LOG_LEVEL_DEBUG))
             log_debug("train_step",
                       "step=%llu examples=%zu loss=%.9g hard=%.9g soft=%.9g "
@@ -440,6 +449,50 @@ trainer_batch(struct trainer *t, struct batch *b)
     t->has_failed = st != STATUS_OK;
     if (st == STATUS_OK)
         error_clear(err);
+}
+
+static void
+fill_report(const struct trainer *t, struct train_report *r)
+{
+    struct keeper_report kept;
+
+    keeper_report(t->keeper, &kept);
+    *r = (struct train_report){
+        .examples = t->progress.examples,
+        .batches = t->progress.batches,
+        .skipped_steps = t->progress.skipped_steps,
+        .discarded = t->progress.discarded,
+        .loss = t->loss,
+        .gradient_norm = t->gradient_norm,
+        .version = kept.version,
+        .version_examples = kept.examples,
+        .version_ms = kept.created_ms,
+        .checkpoint_failures = kept.failures,
+        .is_writing = kept.is_writing,
+        .is_filled = true,
+    };
+    (void)snprintf(r->teacher_version, sizeof(r->teacher_version), "%s",
+                   t->teacher_version);
+    for (size_t i = 0; i < t->settings->task_count; i++)
+        curve_summarize(t->curve, i, &r->quality[i]);
+}
+
+void
+trainer_obey(struct trainer *t, struct trainer_order *o)
+{
+    uint64_t durable = 0;
+    enum status st = STATUS_OK;
+
+    OBJ_CHECK(t, TRAINER_MAGIC);
+    if (o->wants_checkpoint && !t->has_failed)
+        st = begin_checkpoint(t, &o->error);
+    (void)keeper_step(t->keeper, &durable);
+    note_durable(t, durable);
+    o->due_version = take_due(t);
+    fill_report(t, &o->report);
+    t->has_failed = t->has_failed || st != STATUS_OK;
+    if (st == STATUS_OK)
+        error_clear(&o->error);
 }
 
 bool

@@ -28,6 +28,17 @@ void trainer_free(struct trainer **self);
  * published. */
 void trainer_batch(struct trainer *t, struct batch *b);
 
+/* What the loop asks of the trainer between two batches. */
+struct trainer_order {
+    bool wants_checkpoint;      /* begin one now */
+    struct train_report report; /* written */
+    uint64_t due_version;       /* written: as in trainer_batch */
+    struct error error;         /* written: OK, or what went wrong */
+};
+
+/* trainer_obey does what an order says. */
+void trainer_obey(struct trainer *t, struct trainer_order *o);
+
 /* trainer_idle writes on at a checkpoint; true: there is more to write. */
 bool trainer_idle(struct trainer *t);
 

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STAGES_TRAIN_REPORT_H
+#define STAGES_TRAIN_REPORT_H
+
+#include "stages/model/curve.h"
+#include "stages/settings.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * How the models that learn stand: filled in on the trainer's thread, which
+ * owns them, carried to the loop between two batches, read there.
+ */
+struct train_report {
+    uint64_t examples; /* learned from, in this and earlier processes */
+    uint64_t batches;
+    uint64_t skipped_steps; /* not finite */
+    uint64_t discarded;     /* examples undone by going back */
+    double loss;            /* of the last step; NAN before the first */
+    double gradient_norm;   /* likewise */
+
+    uint64_t version;             /* newest durable checkpoint; 0: none yet */
+    uint64_t version_examples;    /* that are in it */
+    int64_t version_ms;           /* when it was made, since 1970; 0: unknown */
+    uint64_t checkpoint_failures; /* of this process */
+    bool is_writing;              /* a checkpoint is under way */
+
+    char teacher_version[LABEL_VERSION_MAX + 1]; /* of the last answer */
+    struct curve_summary quality[TASKS_MAX];
+    bool is_filled; /* false: the trainer was never asked */
+};
+
+#endif
