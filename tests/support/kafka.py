@@ -171,7 +171,7 @@ class Node:
                 pdeathsig(self.java("kafka.Kafka", os.path.join(
                     self.dir, "server.properties"))),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                cwd=self.dir)
+                cwd=self.dir, start_new_session=True)
 
     def wait(self):
         """Waits until its port answers, which it does when it may serve."""
