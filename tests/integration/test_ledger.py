@@ -20,8 +20,8 @@ class TestLedger(KafkaCase):
 
     def setUp(self):
         super().setUp()
-        self.create(partitions=3)
-        self.book = self.new_ledger()
+        self.service.create(partitions=3)
+        self.book = self.service.book()
         self.book.issue(COUNT)
         self.book.flush()
 
@@ -30,11 +30,11 @@ class TestLedger(KafkaCase):
         queues = {}
         for (p, o), n in sorted(self.book.at.items()):
             event = self.book.event(n)
-            source = {"topic": self.events, "partition": p, "offset": o,
+            source = {"topic": self.service.events, "partition": p, "offset": o,
                       "generation": 0}
             message = {"key": self.book.key(n), "partition": p}
             if self.book.is_broken(n):
-                self.oracle.send(self.dead, [{
+                self.oracle.send(self.service.dead, [{
                     **message, "headers": self.book.headers(n),
                     "value": json.dumps({
                         "schema": "distilld.dead_letter/1", "source": source,
@@ -53,10 +53,10 @@ class TestLedger(KafkaCase):
         for p, queue in queues.items():
             if change:
                 change(p, queue)
-            self.oracle.send(self.labels, queue, p)
+            self.oracle.send(self.service.labels, queue, p)
 
     def judge(self):
-        return self.book.judge(self.labels, self.dead)
+        return self.book.judge(self.service.labels, self.service.dead)
 
     def test_sound_service_is_sound(self):
         self.serve()
@@ -118,10 +118,10 @@ class TestLedger(KafkaCase):
                 if not self.book.is_broken(n)}
         first, second, third = list(seen)[:3]
         self.book.trained = lambda _: dict(seen)
-        self.assertTrue(self.book.judge(self.labels, self.dead, ".").sound)
+        self.assertTrue(self.book.judge(self.service.labels, self.service.dead, ".").sound)
         del seen[first]
         seen.update({second: 2, 12345: 1})
-        account = self.book.judge(self.labels, self.dead, ".")
+        account = self.book.judge(self.service.labels, self.service.dead, ".")
         self.assertEqual((account.untrained, account.trained_twice,
                           account.alien), (1, 1, 1), str(account))
         self.assertEqual(seen[third], 1)

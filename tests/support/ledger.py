@@ -16,12 +16,9 @@ import json
 import math
 import random
 import subprocess
-import time
 
 from integration import binary
-from oracle import patiently
-
-import xxhash  # after oracle, which makes it available
+from oracle import xxhash
 
 FEATURES = {
     "event_id": {"kind": "categorical", "admit_after": 1},
@@ -162,6 +159,11 @@ class Ledger:
         starts = self.oracle.starts(self.topic)
         self.expired |= {n for (p, o), n in self.at.items() if o < starts[p]}
 
+    def readable(self):
+        """How many of the events can become labels."""
+        return sum(not self.is_broken(n) and n not in self.expired
+                   for n in range(self.next))
+
     # ---- judge ----
 
     def judge(self, labels=None, dead=None, checkpoint=None,
@@ -270,18 +272,3 @@ class Ledger:
             timeout=120, check=False)
         rows = [line.split("\t") for line in done.stdout.splitlines()[1:]]
         return {int(r[0]): int(r[2]) for r in rows}
-
-    # ---- wait ----
-
-    def await_labels(self, group, labels, seconds=120, dead=None):
-        """Waits until the group has committed everything: lag zero."""
-        end = time.monotonic() + seconds
-        while patiently(lambda: self.oracle.lag(group, self.topic)) > 0:
-            if time.monotonic() > end:
-                raise AssertionError(
-                    f"after {seconds} s the group lags "
-                    f"{self.oracle.lag(group, self.topic)} records: "
-                    f"{self.oracle.committed(group, self.topic)} of "
-                    f"{self.oracle.ends(self.topic)}; labels "
-                    f"{self.oracle.ends(labels)}")
-            time.sleep(0.1)

@@ -8,7 +8,7 @@ from cache import python_packages
 
 python_packages()
 
-# pylint: disable=wrong-import-position
+import xxhash  # noqa: E402,F401
 from confluent_kafka import (  # noqa: E402
     OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, KafkaError,
     KafkaException, Producer, TopicPartition)
@@ -207,6 +207,7 @@ class Oracle:
         if count == 0:
             return []
         consumer = self.reader(uncommitted)
+        patiently(lambda: consumer.list_topics(topic, timeout=10))
         consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING)
                          for p in range(count)])
         found = {p: [] for p in range(count)}
