@@ -65,13 +65,12 @@ class Works:
         running = []
 
         def go_on(members):
-            wait_until(lambda: book.issue(50) or
-                       self.oracle.members(service.group) == members, 60,
-                       f"{members} members; {service.tails()}", pause=0.05)
-            before = service.label_count()
-            wait_until(lambda: book.issue(50) or
-                       service.label_count() > before + 500, 60,
-                       "labels; " + service.tails(), pause=0.05)
+            service.issue_until(
+                book, lambda: self.oracle.members(service.group) == members,
+                f"{members} members")
+            wanted = service.label_count() + 500
+            service.issue_until(
+                book, lambda: service.label_count() > wanted, "labels")
         for i in range(3):
             running.append(service.start("annotate", log=f"annotate{i}"))
             go_on(i + 1)
@@ -96,15 +95,12 @@ class Works:
                           checkpoint={"interval": "100ms"})
         annotator = service.start("annotate")
         trainer = service.start("train")
-        versions = service.path("train", "checkpoints")
-        for i in range(4):
-            before = len(os.listdir(versions)) if i else 0
-            wait_until(lambda before=before: book.issue(30) or (
-                os.path.isdir(versions) and
-                sorted(os.listdir(versions))[-1:] and
-                len(book.trained(versions)) > 0 and
-                book.next > (i + 1) * 1000), 60,
-                "checkpoints; " + service.tails(), pause=0.03)
+        where = service.path("train", "checkpoints")
+        for _ in range(4):
+            wanted = len(book.trained(where)) + 1000
+            service.issue_until(
+                book, lambda wanted=wanted:
+                len(book.trained(where)) > wanted, "checkpoints")
             trainer.kill()
             trainer.start()
         book.flush()

@@ -3,10 +3,12 @@
 What a test and chaos both need, and no more than they can see from outside.
 """
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
+import time
 import uuid
 
 import ledger
@@ -23,6 +25,12 @@ KAFKA = {
     "consumer": {"session.timeout.ms": SESSION_MS,
                  "heartbeat.interval.ms": 500},
 }
+
+
+def librdkafka_version():
+    """Of the system's library, which the daemon uses: (2, 8, 0)."""
+    number = ctypes.CDLL("librdkafka.so.1").rd_kafka_version()
+    return number >> 24, number >> 16 & 255, number >> 8 & 255
 
 
 class Daemon:
@@ -183,6 +191,25 @@ class Service:
         return "\n".join(d.tail() for d in self.daemons)
 
     # ---- wait and judge ----
+
+    def issue_until(self, book, is_true, what, seconds=90, rate=1000):
+        """Issues events, so many a second, until is_true()."""
+        begun, issued = time.monotonic(), 0
+        while not is_true():
+            self.assert_alive()
+            since = time.monotonic() - begun
+            assert since < seconds, (
+                f"waited {seconds} s in vain for {what}\n{self.tails()}")
+            book.issue(int(since * rate) - issued)
+            issued = int(since * rate)
+            time.sleep(0.02)
+
+    def await_labels(self, count, seconds=90):
+        """Waits until there are so many records in the labels topic."""
+        def enough():
+            self.assert_alive()
+            return self.label_count() >= count
+        wait_until(enough, seconds, f"{count} labels\n", pause=0.05)
 
     def await_consumed(self, book, seconds=120):
         """Waits until the group has committed everything: lag zero."""
