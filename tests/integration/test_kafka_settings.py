@@ -37,7 +37,7 @@ class TestProperties(KafkaCase):
             "kafka:", "  bootstrap.servers: localhost:9092",
             "  consumer:", "    fetch.wait.maks.ms: 5",
             "events: {log: kafka}", "labels: {log: kafka}",
-            "dead_letters: {log: kafka}",
+            "dead_letters: {log: kafka}", "checkpoint: {path: c}",
             "features: {a: {kind: categorical}}",
             "tasks: {b: {kind: binary}}", ""]))
         done = self.run_daemon("validate", "-c", path, status=78)
