@@ -30,8 +30,8 @@ class TestLedger(KafkaCase):
         queues = {}
         for (p, o), n in sorted(self.book.at.items()):
             event = self.book.event(n)
-            source = {"topic": self.service.events, "partition": p, "offset": o,
-                      "generation": 0}
+            source = {"topic": self.service.events, "partition": p,
+                      "offset": o, "generation": 0}
             message = {"key": self.book.key(n), "partition": p}
             if self.book.is_broken(n):
                 self.oracle.send(self.service.dead, [{
@@ -55,8 +55,9 @@ class TestLedger(KafkaCase):
                 change(p, queue)
             self.oracle.send(self.service.labels, queue, p)
 
-    def judge(self):
-        return self.book.judge(self.service.labels, self.service.dead)
+    def judge(self, checkpoint=None):
+        return self.book.judge(self.service.labels, self.service.dead,
+                               checkpoint)
 
     def test_sound_service_is_sound(self):
         self.serve()
@@ -118,10 +119,10 @@ class TestLedger(KafkaCase):
                 if not self.book.is_broken(n)}
         first, second, third = list(seen)[:3]
         self.book.trained = lambda _: dict(seen)
-        self.assertTrue(self.book.judge(self.service.labels, self.service.dead, ".").sound)
+        self.assertTrue(self.judge(".").sound)
         del seen[first]
         seen.update({second: 2, 12345: 1})
-        account = self.book.judge(self.service.labels, self.service.dead, ".")
+        account = self.judge(".")
         self.assertEqual((account.untrained, account.trained_twice,
                           account.alien), (1, 1, 1), str(account))
         self.assertEqual(seen[third], 1)
