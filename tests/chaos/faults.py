@@ -6,17 +6,11 @@ import contextlib
 import signal
 import time
 
+import points
 from service import SESSION_MS
 from trial import PROGRESS_S, Failure, Trial, await_copies
 
 SEGMENT = 50  # kills that one ledger lives through
-
-# Where each role can be made to die, whatever the log is.
-ANNOTATE_POINTS = ("emit_between_dead_letters_and_labels", "emit_after_labels")
-TRAIN_POINTS = ("train_before_checkpoint", "checkpoint_while_writing",
-                "checkpoint_before_manifest", "checkpoint_before_rename",
-                "checkpoint_before_latest", "pointer_before_rename",
-                "checkpoint_after_latest", "checkpoint_while_pruning")
 
 
 @contextlib.contextmanager
@@ -107,13 +101,14 @@ def kill_transactional(world, rounds):
 def crash_point(world, rounds):
     """Each start of one daemon dies at a named moment."""
     done = []
-    points = list(ANNOTATE_POINTS + TRAIN_POINTS)
+    names = list(points.ANNOTATE + points.TRAIN)
     for count in segments(rounds):
         with trial(world, done, crash=True, annotators=1,
                    checkpoint={"interval": "200ms", "keep": 1}) as t:
+            world.rng.shuffle(names)
             for i in range(count):
-                point = points[i % len(points)]
-                daemon = (t.annotators[0] if point in ANNOTATE_POINTS
+                point = names[i % len(names)]
+                daemon = (t.annotators[0] if point in points.ANNOTATE
                           else t.trainer)
                 die_at(t, daemon, point, world.rng.randrange(1, 4))
                 world.tick()
