@@ -53,6 +53,9 @@ SUPPORT := $(sort $(wildcard tests/support/*.c))
 FUZZ    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH   := $(filter-out %/floor.c,$(sort $(wildcard tests/bench/*.c)))
 SCRIPT  := $(sort $(wildcard tests/integration/test_*))
+# Those that start brokers.
+KAFKA   := $(sort $(wildcard tests/integration/test_kafka_*)) \
+           $(filter %/test_chaos.py %/test_ledger.py,$(SCRIPT))
 OBJ     := $(SRC:%.c=$(OUT)/%.o)
 LIB     := $(filter-out $(OUT)/daemon/main.o,$(OBJ))
 TESTBIN := $(TEST:%.c=$(OUT)/%)
@@ -110,12 +113,14 @@ build/version: FORCE
 # ---- packages ----
 
 deps:
-	@.ci/deps build test
-	@mkdir -p build && touch build/deps.build build/deps.test
+	@.ci/deps build test kafka
+	@mkdir -p build && touch build/deps.build build/deps.test \
+	    build/deps.kafka
 
 # One after the other: there is one package manager.
 build/deps.test: | build/deps.build
-build/deps.lint: | build/deps.test
+build/deps.kafka: | build/deps.test
+build/deps.lint: | build/deps.kafka
 build/deps.%: .ci/deps
 	@.ci/deps --quiet $*
 	@mkdir -p build && touch $@
@@ -144,14 +149,22 @@ install: $(OUT)/distilld
 
 # ---- test ----
 
-check: $(TESTBIN) $(if $(SCRIPT),$(OUT)/distilld crash) | build/deps.test
+check: $(TESTBIN) $(if $(SCRIPT),$(OUT)/distilld crash) | build/deps.kafka
 	@$(TALLY) $(TESTBIN) $(SCRIPT)
 
 unit: $(TESTBIN)
 	@$(TALLY) $(TESTBIN)
 
-integration: $(OUT)/distilld crash | build/deps.test
+integration: $(OUT)/distilld crash | build/deps.kafka
 	@$(TALLY) $(SCRIPT)
+
+check-kafka: $(OUT)/distilld crash | build/deps.kafka
+	@$(TALLY) $(KAFKA)
+
+# Real brokers, harm, and a ledger; CHAOS_ROUNDS=1000 kills a thousand times.
+chaos: $(OUT)/distilld crash | build/deps.kafka
+	@OUT=$(OUT) CRASH=$(CRASH) python3 tests/chaos/chaos.py \
+	    --json build/chaos.json $(CHAOS)
 
 # The daemon that kills itself at the crash point it is told.
 crash: | build/deps.build
@@ -232,6 +245,8 @@ help:
 	@echo 'make demo       distil on the sample, report in build/demo'
 	@echo 'make check      unit, contract and integration tests'
 	@echo 'make unit       unit and contract tests'
+	@echo 'make check-kafka  the integration tests that start brokers'
+	@echo 'make chaos      kills and cuts off a service, CHAOS_ROUNDS=60'
 	@echo 'make bench      speed beside its floor, build/bench.json'
 	@echo 'make bench-seeds  the demo over five seeds, build/seeds.json'
 	@echo 'make fuzz       every fuzz target, FUZZ_S=10 seconds each'
@@ -241,6 +256,7 @@ help:
 	@echo 'make clean      remove build/'
 
 FORCE:
-.PHONY: all deps demo conf conf-check install check unit integration crash fuzz \
-        fuzz-run bench bench-seeds bench-build lint lint-quick format layers \
-        words sizes tidy cppcheck clean help FORCE
+.PHONY: all deps demo conf conf-check install check unit integration \
+        check-kafka chaos crash fuzz fuzz-run bench bench-seeds bench-build \
+        lint lint-quick format layers words sizes tidy cppcheck clean help \
+        FORCE

@@ -25,14 +25,14 @@ def binary(crash=False):
     return os.path.join(ROOT, folder, "distilld")
 
 
-def wait_until(is_true, seconds=20, what="the condition"):
+def wait_until(is_true, seconds=20, what="the condition", pause=0.01):
     """Polls until is_true() and returns its value; fails at the deadline."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = is_true()
         if value:
             return value
-        time.sleep(0.01)
+        time.sleep(pause)
     raise AssertionError(f"waited {seconds} s in vain for {what}")
 
 

@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What acknowledged means, against both lines of brokers.
+
+Architecture 5.1: an offset is committed when everything up to it was
+acknowledged, which is the delivery report and never the enqueue; the producer
+waits and never gives up; offsets may have holes. 5.2: a label is produced only
+after every earlier dead letter of its partition; once one fails, work restarts
+at the watermark. 5.9: a malformed record never stops the stream.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from integration import main, wait_until  # noqa: E402
+from kafka import NEWEST, OLDER  # noqa: E402
+from kafka_case import KafkaCase  # noqa: E402
+from service import SESSION_MS  # noqa: E402
+
+STALL_S = 4  # long enough to see that nothing happens
+
+
+class Delivers:
+    """The tests, for each version of the broker."""
+
+    def shut(self, topic):
+        """Nobody can write into the topic: it wants two copies in step."""
+        self.oracle.set_config(topic, min_insync_replicas=2)
+
+    def open(self, topic):
+        self.oracle.set_config(topic, min_insync_replicas=1)
+
+    def finish(self, book, *daemons):
+        book.flush()
+        self.service.await_consumed(book)
+        self.service.await_trained(book)
+        for daemon in daemons:
+            daemon.stop()
+
+    def committed(self):
+        return self.oracle.committed(self.service.group, self.service.events)
+
+    def test_nothing_is_committed_before_labels_are_acknowledged(self):
+        service = self.service
+        service.create()
+        self.shut(service.labels)
+        book = service.book(broken=0)
+        book.issue(1000)
+        book.flush()
+        service.configure()
+        daemon = service.start()
+        wait_until(lambda: len(self.committed()) == 4, 60, daemon.tail())
+        time.sleep(STALL_S)
+        self.assertEqual(set(self.committed().values()), {0}, daemon.tail())
+        self.assertEqual(service.label_count(), 0)
+        daemon.kill()
+        self.assertEqual(set(self.committed().values()), {0})
+        daemon.start()
+        self.open(service.labels)
+        self.finish(book, daemon)
+        self.assert_sound(book)
+
+    def test_labels_wait_for_earlier_dead_letters_of_their_partition(self):
+        service = self.service
+        service.create(partitions=2)
+        self.shut(service.dead)
+        book = service.book(broken=0)
+        book.issue(50, partition=0)
+        book.issue(100, partition=1)
+        book.flush()
+        self.oracle.send(service.events, [b"{broken"], 0)
+        end = self.oracle.ends(service.events)[0]
+        book.issue(50, partition=0)
+        book.flush()
+        service.configure()
+        daemon = service.start()
+        wait_until(lambda: len(self.committed()) == 2, 60, daemon.tail())
+        time.sleep(STALL_S)
+        self.assertLessEqual(self.committed()[0], end - 1)
+        for m in self.oracle.read(service.labels):
+            source = json.loads(m.value())["source"]
+            self.assertFalse(source["partition"] == 0 and
+                             source["offset"] >= end, m.value())
+        self.open(service.dead)
+        self.finish(book, daemon)
+        self.assert_sound(book, duplicate_labels=0, labelled=200, alien=0)
+
+    def test_dead_letter_is_the_record_as_it_came(self):
+        service = self.service
+        service.create(partitions=1)
+        large = b'{"event_id": "large", "x": "' + b"y" * 100_000 + b'"}'
+        bad = [b"", b"[1]", b"{\"a\":\n", b"\xff\xfe", b"nul \x00",
+               b'{"a": 1, "a": 2}', large]
+        for value in bad:
+            self.oracle.send(service.events, [{
+                "value": value, "key": b"\x00k",
+                "headers": [("h", b"1"), ("h", b"\xff"), ("n", None)]}])
+        self.oracle.send(service.events, [{"value": None, "key": b"k"}])
+        book = service.book(broken=0)
+        book.issue(100)
+        service.configure()
+        daemon = service.start()
+        self.finish(book, daemon)
+        letters = self.oracle.read(service.dead)
+        self.assertEqual(len(letters), len(bad) + 1)
+        for i, (value, m) in enumerate(zip(bad, letters)):
+            letter = json.loads(m.value())
+            self.assertEqual(letter["source"]["topic"], service.events)
+            self.assertEqual(letter["source"]["partition"], 0)
+            self.assertEqual(letter["source"]["offset"], i)
+            self.assertTrue(letter["reason"])
+            self.assertEqual(m.key(), b"\x00k")
+            self.assertEqual(m.headers()[:3], [("h", b"1"), ("h", b"\xff"),
+                                               ("n", None)])
+            self.assert_payload(letter, value)
+        self.assert_sound(book, labelled=100)
+
+    def assert_payload(self, letter, value):
+        """The whole of it, or its beginning, size and digest."""
+        payload = (base64.b64decode(letter["payload_base64"])
+                   if "payload_base64" in letter
+                   else letter["payload"].encode())
+        if "payload_bytes" not in letter:
+            self.assertEqual(payload, value)
+            return
+        self.assertGreater(len(payload), 100)
+        self.assertTrue(value.startswith(payload))
+        self.assertEqual(letter["payload_bytes"], len(value))
+        self.assertEqual(letter["payload_sha256"],
+                         hashlib.sha256(value).hexdigest())
+
+    def test_label_too_large_for_the_broker_is_a_dead_letter(self):
+        """And so is a dead letter: then it is cut."""
+        service = self.service
+        service.create(partitions=1)
+        for topic in (service.labels, service.dead):
+            self.oracle.set_config(topic, max_message_bytes=3000)
+        large = json.dumps({"event_id": "large", "x": "y" * 5000}).encode()
+        book = service.book(broken=0)
+        book.issue(50)
+        book.flush()
+        self.oracle.send(service.events, [large])
+        book.issue(50)
+        service.configure()
+        daemon = service.start()
+        self.finish(book, daemon)
+        letter, = self.oracle.read(service.dead)
+        letter = json.loads(letter.value())
+        self.assertEqual(letter["source"]["offset"], 50)
+        self.assert_payload(letter, large)
+        self.assertIn("payload_bytes", letter)
+        self.assert_sound(book, labelled=100, duplicate_labels=0)
+
+    def test_holes_of_transactions_are_passed(self):
+        """Aborted events are none; markers are passed, up to the end."""
+        service = self.service
+        service.create(partitions=1)
+        book = service.book(broken=0)
+        book.producer = self.oracle.producer(
+            **{"transactional.id": service.events,
+               "message.timeout.ms": 30000})
+        book.producer.init_transactions(60)
+        service.configure()
+        daemon = service.start()
+        for i in range(6):
+            book.producer.begin_transaction()
+            if i % 3 == 1:
+                book.producer.produce(service.events,
+                                      b'{"event_id": "aborted"}')
+                book.producer.flush()
+                book.producer.abort_transaction(60)
+                continue
+            book.issue(100)
+            book.producer.commit_transaction(60)
+        self.assertEqual(self.oracle.ends(service.events)[0], 402 + 6)
+        self.finish(book, daemon)
+        self.assertEqual(self.committed(), {0: 408})
+        self.assert_sound(book, labelled=400, duplicate_labels=0)
+
+    def test_what_a_frozen_member_held_is_nobodys(self):
+        """Its labels cannot be written, so another labels them, and it
+        must not mix in what it held when it comes back."""
+        service = self.service
+        service.create()
+        service.configure("annotate", roles=["annotate"])
+        service.configure("train", roles=["train"])
+        trainer = service.start("train")
+        book = service.book()
+        book.issue(1000)
+        book.flush()
+        first = service.start("annotate", log="first")
+        service.await_consumed(book)
+        self.shut(service.labels)
+        book.issue(2000)
+        book.flush()
+        time.sleep(1)
+        first.send(signal.SIGSTOP)
+        second = service.start("annotate", log="second")
+        time.sleep(1.5 * SESSION_MS / 1000)
+        self.open(service.labels)
+        first.send(signal.SIGCONT)
+        book.issue(1000)
+        book.flush()
+        service.await_consumed(book)
+        service.await_trained(book, "train")
+        for daemon in (first, second, trainer):
+            daemon.stop()
+        self.assert_sound(book, "train")
+
+
+class TestNewest(Delivers, KafkaCase):
+    version = NEWEST
+
+
+class TestOlder(Delivers, KafkaCase):
+    version = OLDER
+    own = True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests need from outside and the packages of the system lack.
+
+Kafka's jars come through Maven, Python packages through pip, each of one
+pinned version, into a folder outside of the tree that later runs use again:
+DISTILLD_CACHE, or distilld in the user's cache folder.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
+PACKAGES = ("confluent-kafka==2.16.1", "xxhash==3.5.0")
+SECONDS = 600  # a download may take that long
+
+POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+ <modelVersion>4.0.0</modelVersion>
+ <groupId>distilld.tests</groupId>
+ <artifactId>broker</artifactId>
+ <version>1</version>
+ <dependencies>
+  <dependency>
+   <groupId>org.apache.kafka</groupId>
+   <artifactId>kafka_2.13</artifactId>
+   <version>{version}</version>
+  </dependency>
+  <dependency>
+   <groupId>org.slf4j</groupId>
+   <artifactId>slf4j-simple</artifactId>
+   <version>1.7.36</version>
+  </dependency>
+ </dependencies>
+</project>
+"""
+
+
+def missing(what):
+    """Skips the test that asked, and says why; where nothing may be skipped
+    (DISTILLD_NO_SKIP, as in .ci/run), it fails instead."""
+    if os.environ.get("DISTILLD_NO_SKIP"):
+        raise AssertionError(what)
+    print(f"SKIPPED: {what}", file=sys.stderr, flush=True)
+    raise unittest.SkipTest(what)
+
+
+def cache_folder():
+    """The folder of the cache; it exists."""
+    path = os.environ.get("DISTILLD_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"),
+        "distilld")
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def only_one(name):
+    """Two processes that want the same thing: the second waits."""
+    with open(os.path.join(cache_folder(), name + ".lock"), "w",
+              encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def make_once(name, make):
+    """The path of a folder of the cache. What is not there is made by
+    make(folder) beside it and moved there whole, so a folder that exists is
+    complete."""
+    path = os.path.join(cache_folder(), name)
+    with only_one(name):
+        if os.path.isdir(path):
+            return path
+        folder = tempfile.mkdtemp(prefix=name + ".tmp-", dir=cache_folder())
+        try:
+            make(folder)
+            os.chmod(folder, 0o755)
+            os.rename(folder, path)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return path
+
+
+def call(*command, cwd=None):
+    """Runs a command; the test that needs it is skipped when it fails."""
+    try:
+        done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=SECONDS,
+                              check=False)
+    except (FileNotFoundError, subprocess.TimeoutExpired) as e:
+        missing(f"{command[0]}: {e}")
+    if done.returncode != 0:
+        tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+        missing(f"{' '.join(command[:4])} failed:\n{tail}")
+
+
+def kafka_jars(version):
+    """The folder with the jars of a broker."""
+    def fetch(folder):
+        with open(os.path.join(folder, "pom.xml"), "w",
+                  encoding="ascii") as f:
+            f.write(POM.format(version=version))
+        call("mvn", "-q", "-B", PLUGIN + ":copy-dependencies",
+             "-DoutputDirectory=lib", "-DincludeScope=runtime", cwd=folder)
+    return os.path.join(make_once("kafka-" + version, fetch), "lib")
+
+
+def python_packages():
+    """Puts the tests' Python packages on the path: confluent_kafka, a client
+    with a librdkafka of its own, and xxhash."""
+    tag = "-".join(p.replace("==", "-") for p in PACKAGES)
+    name = f"python{sys.version_info[0]}.{sys.version_info[1]}-{tag}"
+
+    def install(folder):
+        call(sys.executable, "-m", "pip", "install", "-q", "--no-compile",
+             "--only-binary", ":all:", "--disable-pip-version-check",
+             "--target", os.path.join(folder, "packages"), *PACKAGES)
+    path = os.path.join(make_once(name, install), "packages")
+    if path not in sys.path:
+        sys.path.insert(0, path)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests of the service on Kafka share: a broker a class, and for each
+test a Service with topics of its own.
+
+DISTILLD_TEST_KAFKA=HOST:PORT names a broker that is there already; classes
+that do things to their brokers start their own all the same.
+"""
+
+import os
+
+from integration import Case
+from kafka import NEWEST, Cluster
+from oracle import Oracle
+from service import Service
+
+
+class KafkaCase(Case):
+    """version, brokers: of the class's cluster; own: it is harmed, so it
+    cannot be one that was there before; more: arguments of Cluster."""
+
+    version = NEWEST
+    brokers = 1
+    own = False
+    more = {}
+    cluster = None
+
+    @classmethod
+    def setUpClass(cls):
+        there = os.environ.get("DISTILLD_TEST_KAFKA")
+        if there and not cls.own:
+            cls.bootstrap = there
+        else:
+            cls.cluster = Cluster(version=cls.version, nodes=cls.brokers,
+                                  **cls.more).start()
+            cls.addClassCleanup(cls.cluster.close)
+            cls.bootstrap = cls.cluster.bootstrap
+        cls.oracle = Oracle(cls.bootstrap)
+
+    def setUp(self):
+        super().setUp()
+        self.service = self.new_service()
+
+    def new_service(self, **more):
+        """A service with topics of its own."""
+        service = Service(self.oracle, self.dir,
+                          copies=min(3, self.brokers), **more)
+        self.addCleanup(service.kill_all)
+        return service
+
+    def assert_sound(self, book, name="run", **wanted):
+        """The account of a ledger is sound, and as wanted."""
+        account = self.service.judge(book, name)
+        self.assertTrue(account.sound,
+                        f"{account}\n{self.service.tails()}")
+        for count, value in wanted.items():
+            self.assertEqual(account.counts[count], value, str(account))
+        return account
+
+    def assert_ends(self, daemon, status, text="", seconds=60):
+        """The daemon ends by itself, with that status and word."""
+        self.assertEqual(daemon.wait(seconds), status, daemon.tail())
+        self.assertIn(text, daemon.said())
+
+    def assert_refused(self, text, status=78, **more):
+        """`validate` refuses a configuration and says text."""
+        path = self.service.configure("refused", **more)
+        done = self.run_daemon("validate", "-c", path, status=status)
+        self.assertIn(text, done.stdout + done.stderr)
+        return done
