@@ -166,6 +166,19 @@ watermarks_copy(struct watermarks *to, const struct watermarks *from)
     memcpy(to->next, from->next, from->count * sizeof(from->next[0]));
 }
 
+static bool
+differs(const char *a, const char *b)
+{
+    return a[0] != '\0' && b[0] != '\0' && strcmp(a, b) != 0;
+}
+
+bool
+log_identity_differs(const struct log_identity *a, const struct log_identity *b)
+{
+    return differs(a->topic, b->topic) || differs(a->cluster, b->cluster) ||
+           differs(a->topic_id, b->topic_id);
+}
+
 enum status
 watermarks_pass(struct watermarks *w, const struct row_source *source,
                 bool *is_new, struct error *err)

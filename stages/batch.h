@@ -44,6 +44,14 @@ struct row {
 
 #define KEY_NONE UINT32_MAX
 
+/* Which log this is: its name, and in Kafka the ids that tell a topic from
+ * another one that had its name before. "": not known. */
+struct log_identity {
+    char topic[LABEL_TOPIC_MAX + 1];
+    char cluster[LABEL_CLUSTER_MAX + 1];
+    char topic_id[LABEL_TOPIC_ID_MAX + 1];
+};
+
 /* What was seen of each source partition: the next offset that is new, by the
  * partition's number. */
 struct watermarks {
@@ -64,16 +72,18 @@ struct batch {
     unsigned magic;
     struct batch_pool *home;
     struct columns *columns;
-    struct row *rows;          /* (columns->row_max) */
-    struct bytes raw;          /* the events' bytes, end to end */
-    struct bytes dead_letters; /* encoded records, to be written first */
-    struct bytes labels;       /* encoded records */
-    struct positions after;    /* in the log that was read, behind all rows */
-    bool has_position;         /* false: only carries dead letters */
-    uint32_t epoch;            /* of the source, when the batch was cut */
-    size_t unsettled;          /* records of it that a broker still owes */
-    uint32_t pass;             /* over a file log, from 0 */
-    struct watermarks seen;    /* by rows and batches so far: train role */
+    struct row *rows;           /* (columns->row_max) */
+    struct bytes raw;           /* the events' bytes, end to end */
+    struct bytes dead_letters;  /* encoded records, to be written first */
+    struct bytes labels;        /* encoded records */
+    struct positions after;     /* in the log that was read, behind all rows */
+    bool has_position;          /* false: only carries dead letters */
+    uint32_t epoch;             /* of the source, when the batch was cut */
+    size_t unsettled;           /* records of it that a broker still owes */
+    uint32_t pass;              /* over a file log, from 0 */
+    struct watermarks seen;     /* by rows and batches so far: train role */
+    struct log_identity input;  /* the log that was read */
+    struct log_identity source; /* that its labels are of: train role */
     char teacher_version[LABEL_VERSION_MAX + 1]; /* of the last row's answer */
     uint64_t due_version; /* became durable with this batch: 0, none */
     struct error error;   /* what went wrong on a worker, or OK */
@@ -123,6 +133,11 @@ void batch_pool_report(const struct batch_pool *pool,
 /* positions_copy and watermarks_copy copy what is used of one. */
 void positions_copy(struct positions *to, const struct positions *from);
 void watermarks_copy(struct watermarks *to, const struct watermarks *from);
+
+/* log_identity_differs says that two logs are not the same; what is not known
+ * of one of them does not count. */
+bool log_identity_differs(const struct log_identity *a,
+                          const struct log_identity *b);
 
 /* watermarks_pass says whether a source is new, and then notes it. TOOBIG
  * when it is of one partition too many. */

@@ -57,6 +57,8 @@ struct pipeline {
     struct positions start;
     struct log_position emitted; /* behind the last label in the log */
     struct watermarks seen;
+    struct log_identity input;  /* the log of start; "": not known */
+    struct log_identity source; /* the log of seen */
     uint32_t pass;
     struct store *store; /* of the train role's checkpoints; train's */
     bool accepts_reset;  /* run --accept-reset: a lost position restarts */

@@ -36,6 +36,8 @@ progress_add(struct progress *p, const struct batch *b)
     p->pass = b->pass;
     positions_copy(&p->position, &b->after);
     watermarks_copy(&p->seen, &b->seen);
+    p->input = b->input;
+    p->source = b->source;
 }
 
 static void
@@ -70,6 +72,18 @@ put_positions(struct json_writer *w, const struct positions *positions)
 }
 
 static void
+put_identity(struct json_writer *w, const char *key,
+             const struct log_identity *log)
+{
+    json_put_key(w, key);
+    json_open_array(w);
+    json_put_string(w, log->topic);
+    json_put_string(w, log->cluster);
+    json_put_string(w, log->topic_id);
+    json_close_array(w);
+}
+
+static void
 put_progress(struct json_writer *w, const struct progress *p)
 {
     json_open_object(w);
@@ -95,6 +109,8 @@ put_progress(struct json_writer *w, const struct progress *p)
     json_put_int(w, p->first_ms);
     json_put_key(w, "last_ms");
     json_put_int(w, p->last_ms);
+    put_identity(w, "input", &p->input);
+    put_identity(w, "source", &p->source);
     put_positions(w, &p->position);
     put_sources(w, &p->seen);
     json_close_object(w);
@@ -138,6 +154,34 @@ read_integers(const struct cJSON *list, size_t count, int64_t *out)
         item = json_next(item);
     }
     return true;
+}
+
+static bool
+read_text(const struct cJSON *item, char *out, size_t size)
+{
+    const char *text = json_string(item);
+
+    if (text == NULL || strlen(text) >= size)
+        return false;
+    memcpy(out, text, strlen(text) + 1);
+    return true;
+}
+
+static bool
+read_identity(const struct cJSON *root, const char *key,
+              struct log_identity *out)
+{
+    const struct cJSON *list = json_member(root, key);
+    const struct cJSON *topic;
+    const struct cJSON *cluster;
+
+    if (!json_is_array(list) || json_count(list) != 3)
+        return false;
+    topic = json_first(list);
+    cluster = json_next(topic);
+    return read_text(topic, out->topic, sizeof(out->topic)) &&
+           read_text(cluster, out->cluster, sizeof(out->cluster)) &&
+           read_text(json_next(cluster), out->topic_id, sizeof(out->topic_id));
 }
 
 static bool
@@ -214,7 +258,9 @@ read_progress(const struct cJSON *root, struct progress *p)
         return false;
     p->skips_in_row = (uint64_t)v[0];
     p->went_back_at = (uint64_t)v[1];
-    return read_positions(root, &p->position) && read_sources(root, &p->seen);
+    return read_identity(root, "input", &p->input) &&
+           read_identity(root, "source", &p->source) &&
+           read_positions(root, &p->position) && read_sources(root, &p->seen);
 }
 
 enum status

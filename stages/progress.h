@@ -27,6 +27,8 @@ struct progress {
     int64_t last_ms;
     struct positions position; /* behind the last example */
     struct watermarks seen;
+    struct log_identity input;  /* the log of position */
+    struct log_identity source; /* the log of seen */
 };
 
 /* progress_add counts a batch as learned. */

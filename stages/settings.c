@@ -227,6 +227,18 @@ settings_has_role(const struct settings *s, enum role role)
 }
 
 bool
+settings_is_deterministic(const struct settings *s)
+{
+    enum log_kind log;
+
+    OBJ_CHECK(s, SETTINGS_MAGIC);
+    log = s->train_input == TRAIN_INPUT_EVENTS ? s->events_log : s->labels_log;
+    if (s->train_deterministic == DETERMINISM_AUTO)
+        return log == LOG_KIND_FILE;
+    return s->train_deterministic == DETERMINISM_ON;
+}
+
+bool
 settings_has_transform(const struct feature_settings *f,
                        enum transform transform)
 {

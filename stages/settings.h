@@ -175,6 +175,10 @@ void settings_free(struct settings **self);
 /* settings_has_role says whether this process does it. */
 bool settings_has_role(const struct settings *s, enum role role);
 
+/* settings_is_deterministic says whether training must give the same bytes
+ * however often it is interrupted. */
+bool settings_is_deterministic(const struct settings *s);
+
 /* settings_has_transform says whether a feature has one. */
 bool settings_has_transform(const struct feature_settings *f,
                             enum transform transform);

@@ -170,6 +170,7 @@ open_learning(struct teacher *t, struct error *err)
     t->progress.generation = (uint32_t)s->labels_generation;
     positions_copy(&p->start, &t->progress.position);
     watermarks_copy(&p->seen, &t->progress.seen);
+    p->input = t->progress.input;
     return STATUS_OK;
 }
 

@@ -14,7 +14,10 @@
 #include "stages/event/label.h"
 #include "stages/settings.h"
 #include "stages/shape.h"
+#include "stages/topics.h"
 
+#include "daemon/base/digest.h"
+#include "daemon/base/logging.h"
 #include "daemon/base/object.h"
 #include "daemon/io/log_file.h"
 
@@ -24,6 +27,7 @@
 #define CONSUME_MAGIC      0x434f4e53u
 #define DEAD_LETTERS_BYTES (1u << 20) /* more go ahead of their batch */
 #define PAYLOAD_MAX        4096u      /* of a value that is cut */
+#define RECORD_BYTES       900000u    /* that every topic takes by default */
 
 struct consume {
     struct stage stage;
@@ -35,6 +39,7 @@ struct consume {
     struct batch *open;
     struct batch *full; /* cut, not taken by the next stage yet */
     struct watermarks seen;
+    struct log_identity labels_of; /* the log of seen: train role */
     uint32_t pass;
     size_t batch_rows;
     int64_t start_ms;  /* events before it are skipped */
@@ -92,7 +97,8 @@ consume_cut(struct consume *c)
     OBJ_CHECK(c, CONSUME_MAGIC);
     if (!push_full(c) || c->open == NULL)
         return;
-    c->ops->position(c->source, &c->open->after);
+    c->ops->position(c->source, &c->open->after, &c->open->input);
+    c->open->source = c->labels_of;
     c->open->pass = c->pass;
     c->open->epoch = c->stage.pipeline->epoch;
     c->open->has_position = true;
@@ -141,6 +147,21 @@ split_dead_letters(struct consume *c)
 
 /* ---- records ---- */
 
+/* Whether the dead letters topic surely takes a letter with all its payload. */
+static bool
+fits_topic(const struct consume *c, const struct dead_letter *letter)
+{
+    const struct topics *topics = c->stage.pipeline->topics;
+    size_t max;
+
+    if (topics == NULL)
+        return true;
+    max = topics_dead_letters(topics)->record_bytes_max;
+    return dead_letter_bytes_max(letter->payload_max) +
+               dead_letter_extra_bytes(letter) <=
+           (max > 0 && max < RECORD_BYTES ? max : RECORD_BYTES);
+}
+
 static enum status
 add_dead_letter(struct consume *c, const struct incoming *in,
                 const struct error *why, struct error *err)
@@ -153,11 +174,17 @@ add_dead_letter(struct consume *c, const struct incoming *in,
                    .partition = r->partition,
                    .offset = r->offset},
         .reason = why->text,
+        .stage = "consume",
+        .key = r->key,
+        .key_bytes = r->key_bytes,
+        .headers = r->headers,
+        .header_count = r->header_count,
         .payload = r->value,
         .payload_bytes = is_cut ? in->whole_bytes : r->value_bytes,
         .payload_max = r->value_bytes,
         .sha256 = in->sha256,
     };
+    char sha256[DIGEST_HEX_SIZE];
     size_t len = 0;
     enum status st;
 
@@ -165,14 +192,54 @@ add_dead_letter(struct consume *c, const struct incoming *in,
     role_stats_count_dead(&c->stage.pipeline->stats, why->status);
     if (c->pass > 0)
         return STATUS_OK; /* written in the first pass */
+    if (!is_cut && !fits_topic(c, &letter)) {
+        is_cut = true;
+        digest_once(r->value, r->value_bytes, sha256);
+        letter.sha256 = sha256;
+    }
     if (is_cut && letter.payload_max > PAYLOAD_MAX)
         letter.payload_max = PAYLOAD_MAX;
-    st = bytes_reserve(b, dead_letter_bytes_max(letter.payload_max), err);
+    st = bytes_reserve(b,
+                       dead_letter_bytes_max(letter.payload_max) +
+                           dead_letter_extra_bytes(&letter),
+                       err);
     if (st == STATUS_OK)
         st = dead_letter_write(&letter, b->data + b->used,
                                b->capacity - b->used, &len, err);
     b->used += len;
     return st;
+}
+
+/* Labels of another log than so far have offsets that mean something else. */
+static enum status
+check_source(struct consume *c, const struct event_meta *meta,
+             struct error *err)
+{
+    struct log_identity *known = &c->labels_of;
+    struct log_identity now;
+
+    if (strcmp(known->topic, meta->topic) == 0 &&
+        strcmp(known->cluster, meta->cluster) == 0 &&
+        strcmp(known->topic_id, meta->topic_id) == 0)
+        return STATUS_OK;
+    memcpy(now.topic, meta->topic, sizeof(now.topic));
+    memcpy(now.cluster, meta->cluster, sizeof(now.cluster));
+    memcpy(now.topic_id, meta->topic_id, sizeof(now.topic_id));
+    if (now.cluster[0] != '\0' && log_identity_differs(known, &now)) {
+        if (!c->stage.pipeline->accepts_reset)
+            return error_set(
+                err, STATUS_BADDATA,
+                "labels are of topic %s (id %s, cluster %s), so far they were "
+                "of topic %s (id %s, cluster %s): the events topic was made "
+                "anew, or another one is labeled. run --accept-reset trains on "
+                "both",
+                now.topic, now.topic_id, now.cluster, known->topic,
+                known->topic_id, known->cluster);
+        log_warn("source_reset", "topic=%s id=%s", now.topic, now.topic_id);
+        c->seen.count = 0;
+    }
+    *known = now;
+    return STATUS_OK;
 }
 
 /* Whether a decoded row is to be trained on: new, and not before the start. */
@@ -183,6 +250,10 @@ wants_row(struct consume *c, const struct event_meta *meta,
     enum status st = STATUS_OK;
 
     *wanted = true;
+    if (meta->is_label)
+        st = check_source(c, meta, err);
+    if (st != STATUS_OK)
+        return st;
     if (meta->is_label || c->stage.pipeline->role == ROLE_ANNOTATE)
         st = watermarks_pass(&c->seen, source, wanted, err);
     c->stage.pipeline->stats.duplicates += !*wanted;
@@ -421,6 +492,7 @@ open_consume(struct stage **out, struct pipeline *p, struct error *err)
     c->shape = p->events;
     c->pass = p->pass;
     watermarks_copy(&c->seen, &p->seen);
+    c->labels_of = p->source;
     configure(c, p->settings, p->role);
     s = &c->stage;
     st = decoder_new(&c->decoder, event_shape_spec(c->shape), err);

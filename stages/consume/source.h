@@ -32,8 +32,10 @@ struct source_ops {
     /* There may be room again, or the input may have grown. */
     void (*resume)(struct source *s);
 
-    /* Writes into out where to go on behind the records taken so far. */
-    void (*position)(const struct source *s, struct positions *out);
+    /* Writes where to go on behind the records taken so far, and in which log.
+     */
+    void (*position)(const struct source *s, struct positions *out,
+                     struct log_identity *log);
 
     /* A batch was settled: what it carries, and all before it, is safe. Oldest
      * first. May be NULL. */

@@ -13,6 +13,7 @@
 #include "daemon/io/log_file.h"
 #include "daemon/io/worker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -272,11 +273,14 @@ start_source(struct source *s)
 }
 
 static void
-write_position(const struct source *s, struct positions *out)
+write_position(const struct source *s, struct positions *out,
+               struct log_identity *log)
 {
     OBJ_CHECK(s, SOURCE_MAGIC);
     out->count = 1;
     out->at[0] = s->done;
+    *log = (struct log_identity){0};
+    (void)snprintf(log->topic, sizeof(log->topic), "%s", log_name(s->path));
 }
 
 static void

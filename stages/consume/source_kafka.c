@@ -3,6 +3,7 @@
  * Records of a topic, one after the other, and what else its consumer tells.
  */
 #include "stages/consume/source_kafka_priv.h"
+#include "stages/event/headers.h"
 #include "stages/settings.h"
 
 #include "daemon/base/clock.h"
@@ -80,13 +81,22 @@ open_record(struct source *s, struct incoming *in, struct error *reason)
 {
     struct record *r = &s->event.record;
     struct envelope *e = &s->envelope;
-    enum status st = kafka_consumer_headers(s->consumer, s->headers,
-                                            &r->header_count, reason);
+    enum status st = STATUS_OK;
 
+    /* A label's headers are for others, but for the time of a CloudEvent. */
+    if (s->reads_events || s->format == EVENT_FORMAT_CLOUDEVENTS)
+        st = kafka_consumer_headers(s->consumer, s->headers, &r->header_count,
+                                    reason);
     r->headers = s->headers;
     *in = (struct incoming){
         .record = *r, .event = r->value, .event_bytes = r->value_bytes};
-    if (st == STATUS_OK && s->reads_events && s->format != EVENT_FORMAT_JSON) {
+    if (st == STATUS_OK && !s->reads_events &&
+        s->format == EVENT_FORMAT_CLOUDEVENTS) {
+        e->id[0] = '\0';
+        e->time_ms = headers_event_time(r->headers, r->header_count);
+        in->envelope = e;
+    } else if (st == STATUS_OK && s->reads_events &&
+               s->format != EVENT_FORMAT_JSON) {
         st = envelope_open(s->format, r->value, r->value_bytes, r->headers,
                            r->header_count, e, reason);
         in->event = e->event;
@@ -379,6 +389,41 @@ on_tick(void *ctx)
 
 /* ---- topics ---- */
 
+/* By hand every partition of the topic is ours. */
+static void
+add_parts(struct source *s, size_t count)
+{
+    for (; s->part_count < count; s->part_count++)
+        s->parts[s->part_count] = (struct source_part){
+            .is_assigned = true, .wanted = KAFKA_OFFSET_NONE};
+}
+
+/* All partitions, from where the checkpoint says. */
+static void
+begin_by_hand(struct source *s)
+{
+    struct pipeline *p = s->pipeline;
+    struct error err;
+
+    add_parts(s, (size_t)topics_input(p->topics)->partition_count);
+    if (!log_identity_differs(&p->input, &s->input)) {
+        for (size_t i = 0; i < p->start.count; i++) {
+            const struct log_position *at = &p->start.at[i];
+
+            if (at->partition < s->part_count)
+                s->parts[at->partition].wanted = (int64_t)at->offset;
+        }
+    } else if (!p->accepts_reset) {
+        (void)source_is_another(s->topic, &err);
+        source_fail(s, &err);
+        return;
+    } else {
+        log_warn("position_reset", "topic=%s text=\"it was made anew\"",
+                 s->topic);
+    }
+    source_resolve(s);
+}
+
 static void
 begin_reading(struct source *s)
 {
@@ -389,15 +434,17 @@ begin_reading(struct source *s)
              topic->name, topic->partition_count, topic->cluster, topic->id);
     s->known = *topic;
     s->is_connected = true;
+    (void)snprintf(s->input.topic, sizeof(s->input.topic), "%s", topic->name);
+    (void)snprintf(s->input.cluster, sizeof(s->input.cluster), "%s",
+                   topic->cluster);
+    (void)snprintf(s->input.topic_id, sizeof(s->input.topic_id), "%s",
+                   topic->id);
     if (s->has_group) {
         source_enter(s, SOURCE_JOINING);
         source_expect(s, kafka_consumer_subscribe(s->consumer, &err), &err);
         return;
     }
-    s->part_count = (size_t)topic->partition_count;
-    for (size_t i = 0; i < s->part_count; i++)
-        s->parts[i].is_assigned = true;
-    source_resolve(s);
+    begin_by_hand(s);
 }
 
 /* Partitions were added to the topic, or to the labels topic. */
@@ -407,8 +454,7 @@ extend_reading(struct source *s)
     const struct kafka_topic *topic = topics_input(s->pipeline->topics);
 
     if (!s->has_group) {
-        for (; s->part_count < (size_t)topic->partition_count; s->part_count++)
-            s->parts[s->part_count].is_assigned = true;
+        add_parts(s, (size_t)topic->partition_count);
     }
     if (s->state == SOURCE_READING)
         source_resolve(s);
@@ -461,9 +507,11 @@ start_source(struct source *s)
 }
 
 static void
-write_position(const struct source *s, struct positions *out)
+write_position(const struct source *s, struct positions *out,
+               struct log_identity *log)
 {
     OBJ_CHECK(s, SOURCE_KAFKA_MAGIC);
+    *log = s->input;
     out->count = 0;
     for (size_t i = 0; i < s->part_count; i++) {
         if (s->parts[i].is_read)
@@ -567,7 +615,6 @@ configure(struct source *s)
 {
     const struct settings *settings = s->pipeline->settings;
     bool is_train = s->pipeline->role == ROLE_TRAIN;
-    bool is_exact = settings->train_deterministic == DETERMINISM_ON;
 
     s->reads_events = !is_train || settings->train_input == TRAIN_INPUT_EVENTS;
     s->topic =
@@ -575,7 +622,8 @@ configure(struct source *s)
     s->format = settings->events_format;
     s->has_group = !is_train;
     s->commits_elsewhere = settings->labels_transactional;
-    s->flush_ms = is_train && !is_exact ? settings->train_flush : 0;
+    if (is_train && !settings_is_deterministic(settings))
+        s->flush_ms = settings->train_flush;
     s->resolve =
         (struct call){source_answer_question, source_on_resolved, s, false};
     s->last_commit =

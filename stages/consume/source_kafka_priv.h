@@ -91,6 +91,7 @@ struct source {
     bool has_record; /* event is a record that found no room */
 
     struct kafka_topic known;
+    struct log_identity input;
     struct source_part parts[KAFKA_PARTITIONS_MAX];
     size_t part_count;
     struct kafka_offset offsets[KAFKA_PARTITIONS_MAX]; /* for one call */

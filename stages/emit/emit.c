@@ -9,7 +9,6 @@
 #include "stages/settings.h"
 #include "stages/shape.h"
 #include "stages/tap.h"
-#include "stages/topics.h"
 
 #include "daemon/base/object.h"
 #include "daemon/io/log_file.h"
@@ -27,7 +26,9 @@ struct emit {
     struct sink *sink;
     const struct event_spec *spec;
     const char *teacher_name;
-    const char *topic; /* name of the events log */
+    const char *topic;   /* name of the events log */
+    const char *cluster; /* Kafka's ids; NULL: not known */
+    const char *topic_id;
     uint32_t generation;
     float *logits; /* of one row */
     bool is_stopping;
@@ -115,7 +116,9 @@ encode_row(struct emit *e, struct batch *b, size_t row, struct error *err)
         .source = {.topic = e->topic,
                    .partition = r->source.partition,
                    .offset = r->source.offset,
-                   .generation = e->generation},
+                   .generation = e->generation,
+                   .cluster = e->cluster,
+                   .topic_id = e->topic_id},
         .teacher_name = has_label ? e->teacher_name : NULL,
         .teacher_version = has_label ? b->teacher_version : NULL,
         .tasks = e->spec->tasks,
@@ -150,11 +153,19 @@ is_written(const struct emit *e, const struct row_source *s)
             (uint64_t)s->offset < emitted->offset);
 }
 
+static const char *
+known_text(const char *text)
+{
+    return text[0] != '\0' ? text : NULL;
+}
+
 static enum status
 encode_labels(struct emit *e, struct batch *b, struct error *err)
 {
     enum status st = STATUS_OK;
 
+    e->cluster = known_text(b->input.cluster);
+    e->topic_id = known_text(b->input.topic_id);
     for (size_t i = 0; i < b->columns->row_count && st == STATUS_OK; i++) {
         b->rows[i].label_bytes = 0;
         if (is_written(e, &b->rows[i].source))

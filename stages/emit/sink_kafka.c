@@ -30,7 +30,6 @@
 #define SINK_MAGIC     0x534b4146u
 #define REOPEN_MS      500
 #define PAYLOAD_MAX    4096u
-#define TIME_HEADER    "distilld-event-time"
 #define LATE_BYTES_MAX ((size_t)1 << 20)
 
 struct sink {
@@ -218,6 +217,9 @@ send_late_letter(struct sink *s, const struct batch *b, const struct row *r,
                    .partition = r->source.partition,
                    .offset = r->source.offset},
         .reason = why->text,
+        .stage = "emit",
+        .key = r->key_bytes == KEY_NONE ? NULL : event + r->bytes,
+        .key_bytes = r->key_bytes == KEY_NONE ? 0 : r->key_bytes,
         .payload = event,
         .payload_bytes = r->bytes,
         .payload_max = r->bytes < PAYLOAD_MAX ? r->bytes : PAYLOAD_MAX,
@@ -228,8 +230,10 @@ send_late_letter(struct sink *s, const struct batch *b, const struct row *r,
 
     digest_once(event, r->bytes, sha256);
     bytes_clear(&s->late);
-    st =
-        bytes_reserve(&s->late, dead_letter_bytes_max(letter.payload_max), err);
+    st = bytes_reserve(&s->late,
+                       dead_letter_bytes_max(letter.payload_max) +
+                           dead_letter_extra_bytes(&letter),
+                       err);
     if (st == STATUS_OK)
         st = dead_letter_write(&letter, s->late.data, s->late.capacity,
                                &s->late.used, err);
@@ -269,7 +273,7 @@ fill_record(const struct batch *b, size_t row,
     if (time_ms == 0)
         return;
     headers[out->header_count++] = (struct record_header){
-        .name = TIME_HEADER,
+        .name = HEADER_EVENT_TIME,
         .value = time,
         .value_bytes = (size_t)snprintf(time, 24, "%" PRId64, time_ms),
     };

@@ -4,6 +4,8 @@
  */
 #include "stages/event/headers.h"
 
+#include "stages/event/envelope.h"
+
 #include <assert.h>
 #include <stdbool.h>
 #include <string.h>
@@ -70,4 +72,22 @@ headers_unpack(const char *bytes, size_t len,
     }
     assert(at == end);
     return count;
+}
+
+int64_t
+headers_event_time(const struct record_header *headers, size_t count)
+{
+    const struct record_header *h =
+        record_header_find(headers, count, HEADER_EVENT_TIME);
+    const char *text = h != NULL ? h->value : NULL;
+    int64_t ms = 0;
+
+    if (text == NULL || h->value_bytes == 0 || h->value_bytes > 15)
+        return 0;
+    for (size_t i = 0; i < h->value_bytes; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return 0;
+        ms = ms * 10 + (text[i] - '0');
+    }
+    return ms;
 }

@@ -23,4 +23,12 @@ must_check enum status headers_pack(struct bytes *out,
 size_t headers_unpack(const char *bytes, size_t len,
                       struct record_header out[RECORD_HEADERS_MAX]);
 
+/* The header of a label record that has the event's time, in milliseconds since
+ * 1970: the record's own timestamp is that of its arrival. */
+#define HEADER_EVENT_TIME "distilld-event-time"
+
+/* headers_event_time reads it; 0 where there is none that can be read. Thread:
+ * any. */
+int64_t headers_event_time(const struct record_header *headers, size_t count);
+
 #endif

@@ -30,6 +30,8 @@ struct train {
     struct trainer_order order;
     bool is_order_out; /* it is the trainer's */
     bool wants_checkpoint;
+    uint64_t interval_ms;   /* between checkpoints; 0: examples alone count */
+    uint64_t checkpoint_ns; /* when one was last asked for by time */
     uint64_t due[VERSIONS_MAX]; /* not taken by the next stage yet */
     size_t due_count;
     uint64_t last_due;         /* the thread's, read after it stopped */
@@ -139,7 +141,15 @@ send_order(struct train *t)
 static void
 on_pulse(void *ctx)
 {
-    send_order(ctx);
+    struct train *t = ctx;
+
+    if (t->interval_ms > 0 && clock_seconds_since(t->checkpoint_ns) * 1000.0 >=
+                                  (double)t->interval_ms) {
+        t->wants_checkpoint = true;
+        t->checkpoint_ns = clock_now_ns();
+    }
+    if (t->wants_checkpoint || t->stage.pipeline->is_observed)
+        send_order(t);
 }
 
 static void
@@ -209,10 +219,10 @@ start_train(struct stage *s)
     struct train *t = (struct train *)s;
 
     OBJ_CHECK(t, TRAIN_MAGIC);
-    if (s->pipeline->is_observed) {
+    t->checkpoint_ns = clock_now_ns();
+    if (s->pipeline->is_observed)
         send_order(t);
-        timer_start(t->pulse, REPORT_MS, REPORT_MS);
-    }
+    timer_start(t->pulse, REPORT_MS, REPORT_MS);
     go_on(t);
 }
 
@@ -324,6 +334,8 @@ open_train(struct stage **out, struct pipeline *p, struct error *err)
     s = &t->stage;
     t->magic = TRAIN_MAGIC;
     t->stage.pipeline = p;
+    if (!settings_is_deterministic(p->settings))
+        t->interval_ms = p->settings->checkpoint_interval;
     st = trainer_open(&t->trainer, p, &due, err);
     if (st == STATUS_OK && p->settings->dead_letters_log == LOG_KIND_KAFKA)
         st = letters_open(&t->letters, p, on_acknowledged, t, err);

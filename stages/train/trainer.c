@@ -209,6 +209,8 @@ trainer_open(struct trainer **out, struct pipeline *p, uint64_t *due,
     }
     positions_copy(&p->start, &t->progress.position);
     watermarks_copy(&p->seen, &t->progress.seen);
+    p->input = t->progress.input;
+    p->source = t->progress.source;
     p->pass = t->progress.pass;
     p->store = keeper_store(t->keeper);
     /* Publishing may have been cut off after the checkpoint was durable; to
@@ -484,7 +486,8 @@ trainer_obey(struct trainer *t, struct trainer_order *o)
     enum status st = STATUS_OK;
 
     OBJ_CHECK(t, TRAINER_MAGIC);
-    if (o->wants_checkpoint && !t->has_failed)
+    if (o->wants_checkpoint && !t->has_failed &&
+        t->progress.examples != keeper_saved(t->keeper))
         st = begin_checkpoint(t, &o->error);
     (void)keeper_step(t->keeper, &durable);
     note_durable(t, durable);
