@@ -25,6 +25,7 @@
 
 struct calls;
 struct event_shape;
+struct kafka_consumer;
 struct store;
 struct tap;
 struct topics;
@@ -48,6 +49,7 @@ struct pipeline {
     struct batch_pool *pool; /* the role's throttle; made by its source */
     struct calls *calls;     /* for calls that block; NULL with file logs */
     struct topics *topics;   /* what Kafka told of them; NULL with file logs */
+    struct kafka_consumer *member; /* of the group that reads; or NULL */
 
     /* Batches of another epoch are not worth going on with: their records are
      * handed on again, or are another process's. */

@@ -37,6 +37,8 @@ static const struct kafka_property consumer_defaults[] = {
 static const struct kafka_property producer_defaults[] = {
     {"linger.ms", "2"},
     {"queue.buffering.max.kbytes", "65536"},
+    /* So long may a crash hide what came after an open transaction. */
+    {"transaction.timeout.ms", "20000"},
     {NULL, NULL},
 };
 

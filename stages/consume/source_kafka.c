@@ -589,7 +589,8 @@ report_source(const struct source *s, struct role_report *r)
             continue;
         out->epoch = s->pipeline->epoch + UINT64_C(1);
         out->position = p->next;
-        out->committed = s->has_group ? p->committed : -1;
+        if (s->has_group)
+            out->committed = s->commits_elsewhere ? p->settled : p->committed;
         out->end = kafka_consumer_end_offset(s->consumer, (int32_t)i);
     }
 }
@@ -653,6 +654,8 @@ open_source(struct source **out, struct consume *c, struct pipeline *p,
         st = timer_new(&s->flush, p->loop, on_flush, s, err);
     if (st == STATUS_OK)
         st = kafka_consumer_open(&s->consumer, p->loop, &consumer, err);
+    if (s->has_group)
+        p->member = s->consumer;
     if (st != STATUS_OK) {
         free_source(&s);
         return st;

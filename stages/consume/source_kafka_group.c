@@ -112,8 +112,10 @@ source_begin_last_commit(struct source *s)
 {
     s->last_count = list_uncommitted(s, s->last);
     s->last_is_leaving = s->state == SOURCE_LEAVING;
-    if (s->last_is_leaving)
+    if (s->last_is_leaving) {
         kafka_consumer_mute(s->consumer);
+        s->pipeline->member = NULL;
+    }
     calls_begin(s->pipeline->calls, &s->last_commit);
 }
 

@@ -42,6 +42,7 @@ enum source_state {
 struct source_part {
     bool is_assigned;
     bool is_read;      /* and its offsets are known */
+    bool is_fetched;   /* the client has it */
     int64_t wanted;    /* where to begin, while it is not read; or NONE */
     int64_t next;      /* behind what was handed on */
     int64_t settled;   /* behind what is safe */

@@ -187,6 +187,24 @@ source_resolve(struct source *s)
     calls_begin(s->pipeline->calls, &s->resolve);
 }
 
+/* What the client has already cannot be added to it. */
+static void
+unfetch_asked(struct source *s)
+{
+    struct error err;
+    size_t count = 0;
+
+    for (size_t i = 0; i < s->part_count; i++) {
+        if (s->question.is_asked[i] && s->parts[i].is_fetched)
+            s->offsets[count++] =
+                (struct kafka_offset){(int32_t)i, KAFKA_OFFSET_NONE};
+    }
+    if (count > 0)
+        source_expect(
+            s, kafka_consumer_unassign(s->consumer, s->offsets, count, &err),
+            &err);
+}
+
 /* Begins to read the partitions that were asked about. */
 static void
 take_answers(struct source *s)
@@ -195,12 +213,15 @@ take_answers(struct source *s)
     struct error err;
     size_t count = 0;
 
+    if (is_cooperative)
+        unfetch_asked(s);
     for (size_t i = 0; i < s->part_count; i++) {
         struct source_part *p = &s->parts[i];
         const struct source_answer *a = &s->answers[i];
 
         if (p->is_assigned && !p->is_read && s->question.is_asked[i]) {
             p->is_read = true;
+            p->is_fetched = true;
             p->wanted = KAFKA_OFFSET_NONE;
             p->next = a->offset;
             p->settled = a->offset;

@@ -214,6 +214,16 @@ stop_emit(struct stage *s)
 }
 
 static void
+report_emit(const struct stage *s, struct role_report *r)
+{
+    const struct emit *e = (const struct emit *)s;
+
+    OBJ_CHECK(e, EMIT_MAGIC);
+    if (e->ops->report != NULL)
+        e->ops->report(e->sink, r);
+}
+
+static void
 free_emit(struct stage **self)
 {
     struct emit *e = (struct emit *)*self;
@@ -271,5 +281,6 @@ const struct stage_ops emit_stage = {
     .open = open_emit,
     .offer = offer_emit,
     .stop = stop_emit,
+    .report = report_emit,
     .free = free_emit,
 };

@@ -30,6 +30,9 @@ struct sink_ops {
     /* Finishes what it holds, then calls emit_sink_stopped once. */
     void (*stop)(struct sink *s);
 
+    /* Adds what the sink knows to *r: see stage_ops. May be NULL. */
+    void (*report)(const struct sink *s, struct role_report *r);
+
     /* Frees *self and sets it NULL; NULL is fine. */
     void (*free)(struct sink **self);
 };

@@ -10,6 +10,7 @@
  */
 #include "stages/dead_letters.h"
 #include "stages/emit/sink.h"
+#include "stages/emit/transactions.h"
 #include "stages/event/headers.h"
 #include "stages/event/label.h"
 #include "stages/settings.h"
@@ -51,8 +52,13 @@ struct sink {
     struct call retire; /* frees the producer that failed */
     struct kafka_producer *retired;
     struct timer *reopen;
-    bool has_failed; /* the producer has; its records come back first */
-    bool is_dead;    /* nothing is sent any more */
+    struct transactions *transactions; /* NULL: there are none */
+    size_t committed_count; /* of those sent, whose transaction is done */
+    bool must_abort;        /* the one that is open */
+    bool is_recovering;     /* nothing comes home before the next producer has
+                               found out what became of the last one */
+    bool has_failed;        /* the producer has; its records come back first */
+    bool is_dead;           /* nothing is sent any more */
     bool is_stopping;
     bool is_going_on;
     bool must_go_on;
@@ -74,6 +80,14 @@ is_over(const struct sink *s, const struct batch *b)
 
 /* ---- the producer ---- */
 
+/* Whether the calls thread has the producer. */
+static bool
+is_busy(const struct sink *s)
+{
+    return s->transactions != NULL &&
+           transactions_state(s->transactions) == TRANSACTIONS_BUSY;
+}
+
 static void
 die(struct sink *s, const struct error *err)
 {
@@ -88,6 +102,10 @@ fail_producer(struct sink *s, const struct error *err)
     if (s->has_failed)
         return;
     s->has_failed = true;
+    if (s->transactions != NULL) {
+        s->is_recovering = true;
+        transactions_close(s->transactions);
+    }
     log_error("producer_failed",
               "text=\"%s\" then=\"labels go on behind the last acknowledged "
               "one\"",
@@ -111,16 +129,23 @@ on_delivered(void *ctx, void *opaque, size_t count, const struct error *err)
         OBJ_CHECK(b, BATCH_MAGIC);
         b->unsettled -= count;
     }
-    if (err != NULL)
+    if (err != NULL && s->transactions == NULL)
         fail_producer(s, err);
+    else if (err != NULL &&
+             transactions_state(s->transactions) == TRANSACTIONS_OPEN)
+        s->must_abort = opaque == s || !is_over(s, b) || s->must_abort;
     go_on(s);
 }
 
 static void
 on_failed(void *ctx, const struct error *err)
 {
-    fail_producer(ctx, err);
-    go_on(ctx);
+    struct sink *s = ctx;
+
+    if (is_busy(s))
+        return; /* the step under way will tell */
+    fail_producer(s, err);
+    go_on(s);
 }
 
 static void
@@ -146,7 +171,7 @@ on_retired(void *ctx)
 static void
 retire_producer(struct sink *s)
 {
-    if (!s->has_failed || s->producer == NULL ||
+    if (!s->has_failed || s->producer == NULL || is_busy(s) ||
         kafka_producer_pending(s->producer) > 0)
         return;
     kafka_producer_mute(s->producer);
@@ -177,8 +202,11 @@ open_producer(struct sink *s, struct error *err)
         .on_failed = on_failed,
         .ctx = s,
     };
-    enum status st =
-        kafka_producer_open(&s->producer, s->pipeline->loop, &spec, err);
+    enum status st;
+
+    if (s->transactions != NULL)
+        spec.transactional_id = transactions_id(s->transactions);
+    st = kafka_producer_open(&s->producer, s->pipeline->loop, &spec, err);
 
     if (st == STATUS_OK)
         st = kafka_producer_target(s->producer, settings->labels_topic,
@@ -186,6 +214,8 @@ open_producer(struct sink *s, struct error *err)
     if (st == STATUS_OK)
         st = kafka_producer_target(s->producer, settings->dead_letters_topic,
                                    &s->dead_letters, err);
+    if (st == STATUS_OK && s->transactions != NULL)
+        transactions_do(s->transactions, TRANSACTIONS_INIT, s->producer, NULL);
     return st;
 }
 
@@ -310,6 +340,88 @@ send_rows(struct sink *s, struct batch *b)
     return s->letters_unsettled == 0;
 }
 
+/* Whether records may be sent now; opens a transaction where it takes one. */
+static bool
+may_send(struct sink *s)
+{
+    if (s->producer == NULL || s->has_failed || s->must_abort)
+        return false;
+    if (s->transactions == NULL)
+        return true;
+    if (transactions_state(s->transactions) == TRANSACTIONS_READY)
+        transactions_do(s->transactions, TRANSACTIONS_BEGIN, s->producer, NULL);
+    return transactions_state(s->transactions) == TRANSACTIONS_OPEN;
+}
+
+/* Ends the transaction that is open, when all there is was sent in it, or when
+ * it must not count any more. */
+static void
+end_transaction(struct sink *s)
+{
+    const struct batch *last;
+
+    if (s->transactions == NULL || s->has_failed ||
+        transactions_state(s->transactions) != TRANSACTIONS_OPEN)
+        return;
+    for (size_t i = 0; i < s->sent_count; i++)
+        s->must_abort = s->must_abort || is_over(s, queue_at(s, i));
+    if (s->must_abort) {
+        transactions_do(s->transactions, TRANSACTIONS_ABORT, s->producer, NULL);
+    } else if (s->sent_count > 0 && s->sent_count == s->count &&
+               s->letters_unsettled == 0) {
+        last = queue_at(s, s->sent_count - 1);
+        crash_point("sink_before_transaction_commit");
+        transactions_do(s->transactions, TRANSACTIONS_COMMIT, s->producer,
+                        &last->after);
+    }
+}
+
+/* The brokers have decided, or cannot. */
+static void
+on_step(void *ctx, enum transactions_step step,
+        enum transaction_outcome outcome, const struct error *err)
+{
+    struct sink *s = ctx;
+    bool is_ours = s->pipeline->settings->labels_transactional_id[0] == '\0';
+
+    if (outcome == TRANSACTION_DONE) {
+        if (step == TRANSACTIONS_INIT)
+            s->is_recovering = false;
+        if (step == TRANSACTIONS_COMMIT) {
+            crash_point("sink_after_transaction_commit");
+            s->committed_count = s->sent_count;
+        }
+    } else if (outcome == TRANSACTION_ABORTED) {
+        log_warn("transaction_aborted", "text=\"%s\"",
+                 step == TRANSACTIONS_ABORT ? "partitions or brokers changed"
+                                            : err->text);
+        s->must_abort = false;
+        pipeline_restart(s->pipeline);
+    } else {
+        s->must_abort = false;
+        if (outcome == TRANSACTION_DENIED ||
+            (outcome == TRANSACTION_FENCED && !is_ours))
+            die(s, err);
+        fail_producer(s, err);
+    }
+    go_on(s);
+}
+
+/* Whether the oldest batch may leave: all of it is acknowledged, and where
+ * there are transactions, its own has ended. */
+static bool
+is_settled(const struct sink *s, const struct batch *b)
+{
+    if (b->unsettled > 0)
+        return false;
+    if (s->transactions == NULL || s->is_dead)
+        return true;
+    if (!is_over(s, b))
+        return s->committed_count > 0;
+    return !s->is_recovering &&
+           transactions_state(s->transactions) == TRANSACTIONS_READY;
+}
+
 /* Sends what can be sent. */
 static void
 send_queue(struct sink *s)
@@ -318,7 +430,7 @@ send_queue(struct sink *s)
         struct batch *b = queue_at(s, s->sent_count);
 
         if (!is_over(s, b)) {
-            if (s->producer == NULL || s->has_failed)
+            if (!may_send(s))
                 return;
             if (!send_letters(s, b) || s->letters_unsettled > 0)
                 return;
@@ -340,11 +452,12 @@ settle_queue(struct sink *s)
     while (s->sent_count > 0) {
         struct batch *b = queue_at(s, 0);
 
-        if (b->unsettled > 0)
+        if (!is_settled(s, b))
             return;
         s->head = (s->head + 1) % s->slots;
         s->count--;
         s->sent_count--;
+        s->committed_count -= s->committed_count > 0;
         if (is_over(s, b))
             emit_let_go(s->emit, &b);
         else
@@ -363,11 +476,13 @@ go_on(struct sink *s)
     while (s->must_go_on) {
         s->must_go_on = false;
         send_queue(s);
+        end_transaction(s);
         settle_queue(s);
         retire_producer(s);
     }
     s->is_going_on = false;
-    if (s->is_stopping && s->count == 0 && !s->retire.is_under_way) {
+    if (s->is_stopping && s->count == 0 && !s->retire.is_under_way &&
+        !is_busy(s)) {
         s->is_stopping = false; /* said once */
         emit_sink_stopped(s->emit);
     }
@@ -421,6 +536,16 @@ stop(struct sink *s)
 }
 
 static void
+report(const struct sink *s, struct role_report *r)
+{
+    OBJ_CHECK(s, SINK_MAGIC);
+    if (s->transactions != NULL && s->producer != NULL)
+        transactions_report(s->transactions, r);
+    if (s->has_failed)
+        role_report_add_obstacle(r, "the producer of labels is being replaced");
+}
+
+static void
 free_sink(struct sink **self)
 {
     struct sink *s;
@@ -429,6 +554,7 @@ free_sink(struct sink **self)
         return;
     OBJ_TAKE(s, self, SINK_MAGIC);
     kafka_producer_free(&s->producer);
+    transactions_free(&s->transactions);
     timer_free(&s->reopen);
     bytes_fini(&s->late);
     free(s->queue);
@@ -456,6 +582,8 @@ open_sink(struct sink **out, struct emit *e, struct pipeline *p,
         st = error_set(err, STATUS_NOMEM, "no memory for a sink");
     else
         st = timer_new(&s->reopen, p->loop, on_reopen, s, err);
+    if (st == STATUS_OK && p->settings->labels_transactional)
+        st = transactions_new(&s->transactions, p, on_step, s, err);
     if (st != STATUS_OK) {
         free_sink(&s);
         return st;
@@ -470,5 +598,6 @@ const struct sink_ops sink_kafka = {
     .has_room = has_room,
     .put = put,
     .stop = stop,
+    .report = report,
     .free = free_sink,
 };
