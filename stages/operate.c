@@ -13,6 +13,7 @@
 #include "daemon/base/logging.h"
 #include "daemon/base/macros.h"
 #include "daemon/base/object.h"
+#include "daemon/io/kafka.h"
 #include "daemon/io/service_manager.h"
 
 #include <stdlib.h>
@@ -298,7 +299,7 @@ open_port(struct operate *o, struct error *err)
         .life = o->spec.life,
         .heartbeat = o->heartbeat,
         .loop = o->spec.loop,
-        .librdkafka = "none",
+        .librdkafka = kafka_version_text(),
         .openblas = gemm_library(),
     };
     enum status st = overview_new(&o->overview, &overview, err);

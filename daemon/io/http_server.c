@@ -394,6 +394,7 @@ http_answer(struct http_exchange *x, const struct http_answer *a)
     struct http_answer answer = *a;
     struct http_server *s = x->server;
     struct MHD_Response *response;
+    char *copy;
 
     OBJ_CHECK(x, CONN_MAGIC);
     if (x->is_answered || x->deferred != NULL)
@@ -403,11 +404,16 @@ http_answer(struct http_exchange *x, const struct http_answer *a)
                                       .type = "text/plain",
                                       .data = busy,
                                       .len = sizeof(busy) - 1};
-    /* The library's argument is not const, but it copies. */
-    response = MHD_create_response_from_buffer(
-        answer.len, (void *)(uintptr_t)answer.data, MHD_RESPMEM_MUST_COPY);
-    if (response == NULL)
+    copy = malloc(answer.len + 1);
+    if (copy == NULL)
         return;
+    memcpy(copy, answer.data, answer.len);
+    response = MHD_create_response_from_buffer(answer.len, copy,
+                                               MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        free(copy);
+        return;
+    }
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
                                   answer.type);
     if (answer.header != NULL)
