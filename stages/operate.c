@@ -288,6 +288,7 @@ open_port(struct operate *o, struct error *err)
 {
     const struct settings *s = o->spec.settings;
     struct admin_spec admin = {
+        .client_timeout_ms = s->admin_client_timeout,
         .token = s->admin_token,
         .routes = routes,
         .route_count = COUNT(routes),
