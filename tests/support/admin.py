@@ -70,7 +70,7 @@ class AdminCase(StreamCase):
     def start_stuck(self, name="run", env=None, **more):
         """Starts a daemon that waits in the middle of reading: its stream is
         a pipe that stays open. It cannot drain."""
-        pipe = self.path("pipe.ndjson")
+        pipe = self.path(name + ".pipe")
         os.mkfifo(pipe)
         holder = os.open(pipe, os.O_RDWR)
         self.addCleanup(os.close, holder)
