@@ -19,7 +19,6 @@
 static const struct http_limits limits = {
     .connections_max = 32,
     .streams_max = 4,
-    .request_ms = 10000,
     .head_bytes = 16384,
     .body_bytes = 4096,
     .answers_bytes = 16u << 20,
@@ -185,6 +184,7 @@ admin_new(struct admin **out, struct loop *l, const struct admin_spec *spec,
         return error_set(err, STATUS_NOMEM, "no memory for an admin port");
     a->magic = ADMIN_MAGIC;
     a->spec = *spec;
+    server.limits.request_ms = spec->client_timeout_ms;
     st = http_server_new(&a->server, l, &server, err);
     if (st != STATUS_OK) {
         admin_free(&a);

@@ -25,7 +25,8 @@ struct admin_route {
 
 struct admin_spec {
     struct address address;
-    const char *token; /* "": none; borrowed until admin_free */
+    uint64_t client_timeout_ms; /* for a request and its answer */
+    const char *token;          /* "": none; borrowed until admin_free */
     const struct admin_route *routes;
     size_t route_count; /* borrowed until admin_free */
     void *ctx;

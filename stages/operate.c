@@ -13,6 +13,7 @@
 #include "daemon/base/logging.h"
 #include "daemon/base/macros.h"
 #include "daemon/base/object.h"
+#include "daemon/io/kafka.h"
 #include "daemon/io/service_manager.h"
 
 #include <stdlib.h>
@@ -287,6 +288,7 @@ open_port(struct operate *o, struct error *err)
 {
     const struct settings *s = o->spec.settings;
     struct admin_spec admin = {
+        .client_timeout_ms = s->admin_client_timeout,
         .token = s->admin_token,
         .routes = routes,
         .route_count = COUNT(routes),
@@ -298,7 +300,7 @@ open_port(struct operate *o, struct error *err)
         .life = o->spec.life,
         .heartbeat = o->heartbeat,
         .loop = o->spec.loop,
-        .librdkafka = "none",
+        .librdkafka = kafka_version_text(),
         .openblas = gemm_library(),
     };
     enum status st = overview_new(&o->overview, &overview, err);

@@ -35,7 +35,7 @@ static const struct metric_row rows[] = {
     [METRIC_##id] = {.name = "distilld_" text,                                 \
                      .kind = KIND_##kind_,                                     \
                      .labels = LABELS labels_,                                 \
-                     .help = help_},
+                     .help = (help_)},
 #include "stages/metrics.def"
 #undef METRIC
 };

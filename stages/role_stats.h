@@ -17,10 +17,10 @@
 
 /* How many statuses there are. */
 enum {
-    STATS_STATUSES = 0
-#define STATUS(name, class, exit_code, text) +1
+#define STATUS(name, class, exit_code, text) STATS_OF_##name,
 #include "daemon/base/status.def"
 #undef STATUS
+    STATS_STATUSES,
 };
 
 /* Why a record became a dead letter: a bounded set, for a metric's label. */

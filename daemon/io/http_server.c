@@ -394,6 +394,7 @@ http_answer(struct http_exchange *x, const struct http_answer *a)
     struct http_answer answer = *a;
     struct http_server *s = x->server;
     struct MHD_Response *response;
+    char *copy;
 
     OBJ_CHECK(x, CONN_MAGIC);
     if (x->is_answered || x->deferred != NULL)
@@ -403,11 +404,16 @@ http_answer(struct http_exchange *x, const struct http_answer *a)
                                       .type = "text/plain",
                                       .data = busy,
                                       .len = sizeof(busy) - 1};
-    /* The library's argument is not const, but it copies. */
-    response = MHD_create_response_from_buffer(
-        answer.len, (void *)(uintptr_t)answer.data, MHD_RESPMEM_MUST_COPY);
-    if (response == NULL)
+    copy = malloc(answer.len + 1);
+    if (copy == NULL)
         return;
+    memcpy(copy, answer.data, answer.len);
+    response = MHD_create_response_from_buffer(answer.len, copy,
+                                               MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        free(copy);
+        return;
+    }
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
                                   answer.type);
     if (answer.header != NULL)
@@ -535,7 +541,29 @@ http_stream_close(struct http_stream *stream)
 
 /* ---- the loop ---- */
 
-/* Cuts what is too slow, and asks silent streams whether they are there. */
+/* Whether the client has closed its end behind what it sent. */
+static bool
+is_client_gone(const struct http_exchange *x)
+{
+    char byte;
+
+    return recv(x->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/* Looks whether anybody is left to take a stream that has nothing to send, so
+ * that there is room in its buffer. */
+static void
+sweep_stream(struct http_stream *stream, uint64_t now)
+{
+    uint64_t longest = HEARTBEAT_MS * (uint64_t)NS_PER_MS;
+
+    if (is_client_gone(stream->exchange) ||
+        (now - stream->written_ns >= longest &&
+         http_stream_write(stream, "\n", 1) != STATUS_OK))
+        http_stream_close(stream);
+}
+
+/* Cuts what is too slow, and what is gone. */
 static void
 sweep(struct http_server *s)
 {
@@ -545,12 +573,12 @@ sweep(struct http_server *s)
     for (struct http_exchange *x = s->first; x != NULL; x = x->next) {
         struct http_stream *stream = x->stream;
 
-        if (stream != NULL && stream->is_suspended) {
-            /* Its buffer is empty, so there is room. */
-            if (now - stream->written_ns >=
-                    HEARTBEAT_MS * (uint64_t)NS_PER_MS &&
-                http_stream_write(stream, "\n", 1) != STATUS_OK)
-                http_stream_close(stream);
+        /* The library is told once of data and end together, reads the data
+         * and misses the end. */
+        if (x->state == CONN_READING && is_client_gone(x)) {
+            cut(x);
+        } else if (stream != NULL && stream->is_suspended) {
+            sweep_stream(stream, now);
         } else if (x->state != CONN_DEFERRED && now - x->started_ns > longest) {
             cut(x);
         }

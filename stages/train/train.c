@@ -30,9 +30,10 @@ struct train {
     struct trainer_order order;
     bool is_order_out; /* it is the trainer's */
     bool wants_checkpoint;
-    uint64_t interval_ms;   /* between checkpoints; 0: examples alone count */
-    uint64_t checkpoint_ns; /* when one was last asked for by time */
-    uint64_t due[VERSIONS_MAX]; /* not taken by the next stage yet */
+    uint64_t interval_ms; /* between checkpoints; 0: examples alone count */
+    uint64_t checkpoint_examples; /* trained by then */
+    uint64_t checkpoint_ns;       /* when one was last asked for by time */
+    uint64_t due[VERSIONS_MAX];   /* not taken by the next stage yet */
     size_t due_count;
     uint64_t last_due;         /* the thread's, read after it stopped */
     struct error finish_error; /* likewise */
@@ -145,7 +146,10 @@ on_pulse(void *ctx)
 
     if (t->interval_ms > 0 && clock_seconds_since(t->checkpoint_ns) * 1000.0 >=
                                   (double)t->interval_ms) {
-        t->wants_checkpoint = true;
+        t->wants_checkpoint =
+            t->wants_checkpoint ||
+            t->stage.pipeline->counts.examples != t->checkpoint_examples;
+        t->checkpoint_examples = t->stage.pipeline->counts.examples;
         t->checkpoint_ns = clock_now_ns();
     }
     if (t->wants_checkpoint || t->stage.pipeline->is_observed)

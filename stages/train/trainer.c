@@ -48,6 +48,7 @@ struct trainer {
     struct curve *curve;
     struct progress progress;
     uint64_t last_publish; /* examples when a version was last due */
+    bool is_asked;         /* for a checkpoint, not begun yet */
     bool has_failed;       /* nothing is learned any more */
     uint64_t pending_due;  /* version to publish, not told yet; 0: none */
     uint64_t started_ns;
@@ -482,15 +483,20 @@ fill_report(const struct trainer *t, struct train_report *r)
 void
 trainer_obey(struct trainer *t, struct trainer_order *o)
 {
+    struct keeper_report kept;
     uint64_t durable = 0;
     enum status st = STATUS_OK;
 
     OBJ_CHECK(t, TRAINER_MAGIC);
-    if (o->wants_checkpoint && !t->has_failed &&
-        t->progress.examples != keeper_saved(t->keeper))
-        st = begin_checkpoint(t, &o->error);
     (void)keeper_step(t->keeper, &durable);
     note_durable(t, durable);
+    t->is_asked = t->is_asked || o->wants_checkpoint;
+    keeper_report(t->keeper, &kept);
+    /* One that is being written does not have what came since. */
+    if (t->is_asked && !kept.is_writing && !t->has_failed) {
+        t->is_asked = false;
+        st = begin_checkpoint(t, &o->error);
+    }
     o->due_version = take_due(t);
     fill_report(t, &o->report);
     t->has_failed = t->has_failed || st != STATUS_OK;

@@ -30,7 +30,8 @@ void trainer_batch(struct trainer *t, struct batch *b);
 
 /* What the loop asks of the trainer between two batches. */
 struct trainer_order {
-    bool wants_checkpoint;      /* begin one now */
+    bool wants_checkpoint; /* begin one now; while one is being written, with
+                              the first order after it */
     struct train_report report; /* written */
     uint64_t due_version;       /* written: as in trainer_batch */
     struct error error;         /* written: OK, or what went wrong */
