@@ -34,12 +34,8 @@ class TestLedger(KafkaCase):
                       "offset": o, "generation": 0}
             message = {"key": self.book.key(n), "partition": p}
             if self.book.is_broken(n):
-                self.oracle.send(self.service.dead, [{
-                    **message, "headers": self.book.headers(n),
-                    "value": json.dumps({
-                        "schema": "distilld.dead_letter/1", "source": source,
-                        "reason": "broken", "payload_base64":
-                        base64.b64encode(event).decode()})}], p)
+                self.oracle.send(self.service.dead,
+                                 [json.dumps(self.letter(n, source))], p)
                 continue
             answer = json.loads(event)["answer"]
             value = (json.dumps({
@@ -54,6 +50,16 @@ class TestLedger(KafkaCase):
             if change:
                 change(p, queue)
             self.oracle.send(self.service.labels, queue, p)
+
+    def letter(self, n, source):
+        key = self.book.key(n)
+        return {
+            "schema": "distilld.dead_letter/1", "source": source,
+            "reason": "broken",
+            "payload_base64": base64.b64encode(self.book.event(n)).decode(),
+            **({} if key is None else {"key": key.decode()}),
+            "headers": [{"name": name, "value": value if value is None else value.decode()}
+                        for name, value in self.book.headers(n)]}
 
     def judge(self, checkpoint=None):
         return self.book.judge(self.service.labels, self.service.dead,

@@ -39,6 +39,21 @@ def id_of(text, feature="event_id"):
         feature.encode() + b"\x1f" + text.encode()) & ID_MASK
 
 
+def plain(holder, name):
+    """A member that is text, or bytes in base64: as bytes, or None."""
+    if name + "_base64" in holder:
+        return base64.b64decode(holder[name + "_base64"])
+    text = holder.get(name)
+    return text if text is None else text.encode()
+
+
+def read_letter(letter):
+    """(key, headers, payload) of the message in a dead letter."""
+    headers = [(plain(h, "name").decode(), plain(h, "value"))
+               for h in letter.get("headers", ())]
+    return plain(letter, "key"), headers, plain(letter, "payload")
+
+
 class Account:
     """The sum of it, and the first of what is wrong."""
 
@@ -237,14 +252,9 @@ class Ledger:
             if n is None or source["topic"] != self.topic:
                 account.add("alien", m.value()[:200])
                 continue
-            payload = (base64.b64decode(letter["payload_base64"])
-                       if "payload_base64" in letter
-                       else letter["payload"].encode())
-            headers = [h for h in m.headers() or []
-                       if not h[0].startswith("distilld-")]
-            if (not self.is_broken(n) or payload != self.event(n)
-                    or m.key() != self.key(n) or not letter["reason"]
-                    or headers[:4] != self.headers(n)):
+            wanted = self.key(n), self.headers(n), self.event(n)
+            if (not self.is_broken(n) or not letter["reason"]
+                    or read_letter(letter) != wanted):
                 account.add("damaged", m.value()[:300])
             seen.add(n)
         account.add("dead_lettered", count=len(seen))
