@@ -6,19 +6,22 @@
  * topic that was made anew from the one before.
  */
 #include "stages/consume/source_kafka_priv.h"
+#include "stages/event/label.h"
 #include "stages/settings.h"
 
 #include "daemon/base/logging.h"
 #include "daemon/base/object.h"
+#include "daemon/io/kafka_tail.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TIMEOUT_MS 5000
-#define PARTITIONS "partitions="
-#define TOPIC_ID   " topic="
+#define TIMEOUT_MS      5000
+#define PARTITIONS      "partitions="
+#define TOPIC_ID        " topic="
+#define LABEL_BYTES_MAX ((size_t)32 << 20)
 
 enum status
 source_is_another(const char *topic, struct error *err)
@@ -57,6 +60,54 @@ remember(struct group_memory *m, const struct kafka_committed *c,
         m->is_another = true;
 }
 
+/* Looks at the last label of a partition. */
+static enum status
+check_label(struct source *s, struct kafka_tail *tail, size_t partition,
+            struct bytes *last, struct error *err)
+{
+    char topic[LABEL_TOPIC_MAX + 1];
+    int32_t source;
+    int64_t offset;
+    uint32_t generation;
+    int64_t first = 0;
+    int64_t end = 0;
+    enum status st =
+        kafka_tail_read(tail, (int32_t)partition, TIMEOUT_MS, last, err);
+
+    if (st != STATUS_OK || last->used == 0 ||
+        record_source(last->data, last->used, topic, &source, &offset,
+                      &generation, err) != STATUS_OK ||
+        strcmp(topic, s->topic) != 0 || source != (int32_t)partition)
+        return st; /* no label of ours tells anything */
+    st = kafka_consumer_range(s->consumer, (int32_t)partition, TIMEOUT_MS,
+                              &first, &end, err);
+    if (st == STATUS_OK && offset >= end)
+        st = source_is_another(s->topic, err);
+    return st;
+}
+
+/* A group without commits may be new, or its topic was made anew, which takes
+ * the commits along: then there are labels of offsets that it does not have. */
+static enum status
+check_labels(struct source *s, struct error *err)
+{
+    const struct source_question *q = &s->question;
+    struct kafka_tail *tail = NULL;
+    struct bytes last;
+    enum status st;
+
+    bytes_init(&last, LABEL_BYTES_MAX);
+    st = kafka_tail_open(&tail, topics_consumer_properties(s->pipeline->topics),
+                         s->pipeline->settings->labels_topic, err);
+    for (size_t i = 0; i < q->part_count && st == STATUS_OK; i++) {
+        if (q->is_asked[i])
+            st = check_label(s, tail, i, &last, err);
+    }
+    kafka_tail_close(&tail);
+    bytes_fini(&last);
+    return st;
+}
+
 static enum status
 ask_group(struct source *s, struct group_memory *m, struct error *err)
 {
@@ -71,6 +122,8 @@ ask_group(struct source *s, struct group_memory *m, struct error *err)
                                   err);
     for (size_t i = 0; i < count && st == STATUS_OK; i++)
         remember(m, &s->committed[i], q->topic.id);
+    if (st == STATUS_OK && !m->has_commits && !s->pipeline->accepts_reset)
+        st = check_labels(s, err);
     if (st != STATUS_OK || !m->is_another)
         return st;
     if (!s->pipeline->accepts_reset)
