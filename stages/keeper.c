@@ -220,12 +220,14 @@ keeper_restore(struct keeper *k, const struct keeper_restore *r,
         return make_models(k, r, err);
     st = restore_models(k, r, ck, err);
     if (st == STATUS_OK) {
+        const char *created = checkpoint_manifest(ck)->created_at;
+
         *r->version = checkpoint_manifest(ck)->version;
         k->parent = *r->version;
         k->saved = r->progress->examples;
         k->durable = k->saved;
-        if (!event_time_text(checkpoint_manifest(ck)->created_at,
-                             TIME_MILLISECONDS, &k->durable_ms))
+        if (!event_time_text(created, strlen(created), TIME_MILLISECONDS,
+                             &k->durable_ms))
             k->durable_ms = 0;
         if (k->spec.every > 0)
             k->next_examples =

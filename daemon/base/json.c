@@ -10,7 +10,6 @@
 
 #include <assert.h>
 #include <cjson/cJSON.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -116,61 +115,18 @@ check_unique(const struct place *where, struct error *err)
     return st;
 }
 
-/*
- * A double cannot hold every long integer. cJSON keeps the double alone, so
- * where a text has long numbers, each number item learns, in its otherwise
- * unused valueint, at which byte its digits are. The numbers of the tree come
- * in the order of the text, and each has a bracket somewhere behind it, where
- * every run of digits ends.
- */
-struct digits {
-    const char *bytes;
-    size_t at;
-};
-
-static void
-skip_to_number(struct digits *d)
-{
-    bool is_inside = false; /* of a string */
-
-    for (;; d->at++) {
-        char c = d->bytes[d->at];
-
-        if (c == '"')
-            is_inside = !is_inside;
-        else if (is_inside && c == '\\')
-            d->at++;
-        else if (!is_inside && (c == '-' || (c >= '0' && c <= '9')))
-            return;
-    }
-}
-
-static void
-note_digits(struct cJSON *item, struct digits *d)
-{
-    for (; item != NULL; item = item->next) {
-        if (cJSON_IsNumber(item)) {
-            skip_to_number(d);
-            item->valueint = (int)d->at;
-            d->at += strspn(d->bytes + d->at, "+-.eE0123456789");
-        }
-        note_digits(item->child, d);
-    }
-}
-
 enum status
 json_parse(struct cJSON **out, const char *bytes, size_t len,
            const struct json_limits *limits, struct json_facts *facts,
            struct error *err)
 {
-    struct json_facts own;
     struct cJSON *root;
     struct place top = {.parent = NULL};
     enum status st;
 
     assert(out != NULL);
     *out = NULL;
-    st = json_check(bytes, len, limits, &own, err);
+    st = json_check(bytes, len, limits, facts, err);
     if (st != STATUS_OK)
         return st;
     root = cJSON_ParseWithLengthOpts(bytes, len, NULL, 0);
@@ -183,10 +139,6 @@ json_parse(struct cJSON **out, const char *bytes, size_t len,
         cJSON_Delete(root);
         return st;
     }
-    if (own.has_long_number && root->child != NULL)
-        note_digits(root, &(struct digits){.bytes = bytes});
-    if (facts != NULL)
-        *facts = own;
     *out = root;
     return STATUS_OK;
 }
@@ -320,53 +272,4 @@ json_boolean(const struct cJSON *value, bool *out)
         return false;
     *out = cJSON_IsTrue(value) != 0;
     return true;
-}
-
-/* The digits as they stand in the text, where they are an integer's. cJSON
- * leaves the limits of int where no digits were noted. */
-static const char *
-find_digits(const struct cJSON *value, const char *bytes, size_t *len)
-{
-    const char *digits = bytes + value->valueint;
-    size_t sign = 0;
-
-    if (value->valueint == INT_MAX || value->valueint < 0)
-        return NULL;
-    sign = digits[0] == '-';
-    *len = sign + strspn(digits + sign, "0123456789");
-    return strchr(".eE", digits[*len]) == NULL || digits[*len] == '\0' ? digits
-                                                                       : NULL;
-}
-
-const char *
-json_scalar_text(const struct cJSON *value, const char *bytes, char *scratch,
-                 size_t *len)
-{
-    int64_t integer;
-    uint64_t rest;
-    size_t at = JSON_SCALAR_MAX;
-
-    assert(value != NULL && scratch != NULL && len != NULL);
-    if (cJSON_IsString(value)) {
-        *len = strlen(value->valuestring);
-        return value->valuestring;
-    }
-    if (cJSON_IsBool(value)) {
-        *len = cJSON_IsTrue(value) ? 4 : 5;
-        return cJSON_IsTrue(value) ? "true" : "false";
-    }
-    if (!json_integer(value, &integer))
-        return cJSON_IsNumber(value) &&
-                       fabs(value->valuedouble) > JSON_INTEGER_MAX
-                   ? find_digits(value, bytes, len)
-                   : NULL;
-    rest = (uint64_t)(integer < 0 ? -integer : integer);
-    do {
-        scratch[--at] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest > 0);
-    if (integer < 0)
-        scratch[--at] = '-';
-    *len = JSON_SCALAR_MAX - at;
-    return scratch + at;
 }

@@ -40,7 +40,6 @@ struct json_limits {
 /* What the scanner saw on its way. */
 struct json_facts {
     size_t depth;
-    bool has_long_number; /* some number has more than 15 characters */
 };
 
 /*
@@ -103,25 +102,5 @@ bool json_integer(const struct cJSON *value, int64_t *out);
 
 /* json_boolean: true or false. */
 bool json_boolean(const struct cJSON *value, bool *out);
-
-/* Room for any scalar's text but a string's. */
-#define JSON_SCALAR_MAX (JSON_NUMBER_MAX + 1)
-
-/*
- * json_scalar_text gives the canonical text of a string (its characters), an
- * integer (decimal digits, "-" before a negative one, no exponent; 7, 7.0 and
- * 70e-1 are all "7", and -0 is "0"), or a boolean ("true", "false").
- * Integers beyond JSON_INTEGER_MAX keep every digit when written as plain
- * digits inside of an object or a list. NULL for everything else: null, lists,
- * objects, fractions, 1e300.
- *
- * bytes    the text that json_parse read for this value
- * scratch  JSON_SCALAR_MAX bytes, where the result may be put
- *
- * Lends, until the tree, the bytes or the scratch change; *len is written, and
- * the result is not NUL-terminated. Thread: any.
- */
-const char *json_scalar_text(const struct cJSON *value, const char *bytes,
-                             char *scratch, size_t *len);
 
 #endif

@@ -163,8 +163,6 @@ check_number(struct scan *s)
     }
     if (at - s->at > JSON_NUMBER_MAX)
         return fail(s, "number of more than 63 characters");
-    if (at - s->at > 15)
-        s->facts.has_long_number = true;
     s->at = at;
     return true;
 }

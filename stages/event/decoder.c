@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records to rows. The record becomes a tree once; the tree of the configured
- * paths is then laid over it, and what both have goes into the columns.
+ * Records to rows. The scanner walks over a record once, directed by the tree
+ * of the configured paths, and what both have goes straight into the columns.
  */
 #include "stages/event/decoder_priv.h"
-#include "stages/event/event_time.h"
-#include "stages/event/path_tree.h"
 
 #include "daemon/base/object.h"
+#include "daemon/base/text.h"
 
-#include <cjson/cJSON.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,26 +15,6 @@
 #define DECODER_MAGIC   0xdec0de42u
 #define OWN_SCHEMAS     "distilld."
 #define RECORD_BYTES_HI (UINT32_C(1) << 30)
-
-/* What is being read. */
-struct reading_row {
-    const char *bytes;
-    struct columns *columns;
-    size_t row;
-    struct event_meta *meta;
-};
-
-struct decoder {
-    unsigned magic;
-    const struct event_spec *spec;
-    struct json_limits limits;
-    size_t event_bytes_max;
-    struct path_tree *paths;
-    struct feature_slot *features;
-    struct task_slot *tasks;
-    struct decoder_counters counters;
-    struct event_meta own_meta; /* where the caller wants none */
-};
 
 static enum status
 add_path(struct decoder *d, const char *what, const char *name,
@@ -160,13 +137,14 @@ decoder_new(struct decoder **out, const struct event_spec *spec,
     d->spec = spec;
     d->event_bytes_max = spec->record_bytes_max > 0 ? spec->record_bytes_max
                                                     : EVENT_RECORD_BYTES_MAX;
-    d->limits.bytes_max = d->event_bytes_max + EVENT_LABEL_BYTES_MAX;
-    d->limits.depth_max = EVENT_DEPTH_MAX + 1;
+    d->record_bytes_max = d->event_bytes_max + EVENT_LABEL_BYTES_MAX;
     d->features = calloc(spec->feature_count + 1, sizeof(*d->features));
     d->tasks = calloc(spec->task_count + 1, sizeof(*d->tasks));
     if (d->features == NULL || d->tasks == NULL)
         st = error_set(err, STATUS_NOMEM, "no memory for a decoder");
     else
+        st = scan_init(&d->scan, d->record_bytes_max, EVENT_DEPTH_MAX + 1, err);
+    if (st == STATUS_OK)
         st = prepare(d, err);
     if (st != STATUS_OK) {
         decoder_free(&d);
@@ -188,14 +166,25 @@ decoder_free(struct decoder **self)
     for (size_t i = 0; d->features != NULL && i < d->spec->feature_count; i++)
         free(d->features[i].bucket_ids);
     path_tree_free(&d->paths);
+    scan_fini(&d->scan);
     free(d->tasks);
     free(d->features);
     free(d);
     *self = NULL;
 }
 
+/* Zeros, most often one. */
+static inline void
+clear_floats(float *values, size_t row, size_t width)
+{
+    if (width == 1)
+        values[row] = 0.0f;
+    else
+        memset(&values[row * width], 0, width * sizeof(*values));
+}
+
 static void
-clear_feature(struct column *col, size_t row)
+clear_feature(struct feature_slot *slot, struct column *col, size_t row)
 {
     switch (col->kind) {
     case FEATURE_CATEGORICAL:
@@ -206,323 +195,16 @@ clear_feature(struct column *col, size_t row)
         break;
     case FEATURE_NUMBER:
     case FEATURE_VECTOR:
-        memset(&col->values[row * col->width], 0,
-               col->width * sizeof(*col->values));
+        clear_floats(col->values, row, col->width);
         col->present[row] = 0;
         break;
     }
-}
-
-/* A row as if nothing at all had been in the event. */
-static void
-clear_row(struct decoder *d, const struct reading_row *r)
-{
-    struct columns *c = r->columns;
-
-    for (size_t i = 0; i < c->feature_count; i++) {
-        clear_feature(&c->features[i], r->row);
-        d->features[i].is_present = false;
-        d->features[i].is_cut = false;
-    }
-    for (size_t i = 0; i < c->task_count; i++) {
-        struct outcome_column *t = &c->tasks[i];
-
-        t->outcome[r->row] = 0.0f;
-        t->has_outcome[r->row] = 0;
-        t->has_teacher[r->row] = 0;
-        memset(&t->teacher[r->row * t->width], 0,
-               t->width * sizeof(*t->teacher));
-    }
-    c->weight[r->row] = 1.0f;
-    c->sample_rate[r->row] = 1.0f;
-    c->time_ms[r->row] = 0;
-}
-
-static void
-read_event_id(struct decoder *d, const struct reading_row *r,
-              const struct cJSON *item)
-{
-    char scratch[JSON_SCALAR_MAX];
-    const char *text;
-    size_t len;
-
-    if (json_is_null(item))
-        return;
-    text = json_scalar_text(item, r->bytes, scratch, &len);
-    if (text == NULL || len > FEATURE_ID_BYTES_MAX) {
-        d->counters.id_bad++;
-        return;
-    }
-    memcpy(r->meta->id, text, len);
-    r->meta->id[len] = '\0';
-}
-
-static void
-read_time(struct decoder *d, const struct reading_row *r,
-          const struct cJSON *item)
-{
-    int64_t *out = &r->columns->time_ms[r->row];
-    const char *text = json_string(item);
-    double number;
-    bool is_good = false;
-
-    if (json_is_null(item))
-        return;
-    if (text != NULL)
-        is_good = event_time_text(text, d->spec->time_unit, out);
-    else if (json_number(item, &number))
-        is_good = event_time_number(number, d->spec->time_unit, out);
-    if (!is_good)
-        d->counters.time_bad++;
-}
-
-static void
-read_weight(struct decoder *d, const struct reading_row *r,
-            const struct cJSON *item)
-{
-    double value;
-
-    if (json_is_null(item))
-        return;
-    if (json_number(item, &value) && value >= 0.0 && isfinite((float)value))
-        r->columns->weight[r->row] = (float)value;
-    else
-        d->counters.weight_bad++;
-}
-
-static void
-read_sample_rate(struct decoder *d, const struct reading_row *r,
-                 const struct cJSON *item)
-{
-    double value;
-
-    if (json_is_null(item))
-        return;
-    if (json_number(item, &value) && (float)value > 0.0f && value <= 1.0)
-        r->columns->sample_rate[r->row] = (float)value;
-    else
-        d->counters.sample_rate_bad++;
-}
-
-static void
-read_target(struct decoder *d, const struct reading_row *r,
-            const struct path_target *target, const struct cJSON *item)
-{
-    struct columns *c = r->columns;
-    size_t i = target->index;
-
-    switch (target->kind) {
-    case TARGET_FEATURE:
-        value_feature(&d->features[i], item, r->bytes, &c->features[i], r->row);
-        break;
-    case TARGET_OUTCOME:
-        value_outcome(&d->tasks[i], item, r->bytes, &c->tasks[i], r->row);
-        break;
-    case TARGET_TEACHER:
-        if (!r->meta->is_label)
-            value_teacher(&d->tasks[i], item, d->spec->tasks[i].teacher_output,
-                          &c->tasks[i], r->row);
-        break;
-    case TARGET_ID:
-        read_event_id(d, r, item);
-        break;
-    case TARGET_TIME:
-        read_time(d, r, item);
-        break;
-    case TARGET_WEIGHT:
-        read_weight(d, r, item);
-        break;
-    case TARGET_SAMPLE_RATE:
-        read_sample_rate(d, r, item);
-        break;
-    }
-}
-
-static void visit(struct decoder *d, const struct reading_row *r, uint32_t node,
-                  const struct cJSON *item);
-
-static void
-visit_members(struct decoder *d, const struct reading_row *r, uint32_t node,
-              const struct cJSON *object)
-{
-    for (const struct cJSON *c = object->child; c != NULL; c = c->next) {
-        uint32_t below = path_tree_key(d->paths, node, c->string);
-
-        if (below != PATH_NONE)
-            visit(d, r, below, c);
-    }
-}
-
-static void
-visit_elements(struct decoder *d, const struct reading_row *r, uint32_t node,
-               const struct cJSON *array)
-{
-    uint32_t each = path_tree_each(d->paths, node);
-    size_t index = 0;
-
-    for (const struct cJSON *c = array->child; c != NULL; c = c->next) {
-        uint32_t below = path_tree_index(d->paths, node, index++);
-
-        if (below != PATH_NONE)
-            visit(d, r, below, c);
-        if (each != PATH_NONE)
-            visit(d, r, each, c);
-    }
-}
-
-/* Never deeper than the longest path. */
-static void
-visit(struct decoder *d, const struct reading_row *r, uint32_t node,
-      const struct cJSON *item)
-{
-    size_t count;
-    const struct path_target *targets =
-        path_tree_targets(d->paths, node, &count);
-
-    for (size_t i = 0; i < count; i++)
-        read_target(d, r, &targets[i], item);
-    if (cJSON_IsObject(item) && path_tree_has_keys(d->paths, node))
-        visit_members(d, r, node, item);
-    else if (cJSON_IsArray(item) && path_tree_has_elements(d->paths, node))
-        visit_elements(d, r, node, item);
-}
-
-/* Copies a text of a label record; what is missing is "". */
-static enum status
-copy_text(const struct cJSON *object, const char *key, char *out, size_t max,
-          struct error *err)
-{
-    const struct cJSON *item = json_member(object, key);
-    const char *text = json_string(item);
-
-    if (item == NULL)
-        return STATUS_OK;
-    if (text == NULL || strlen(text) > max)
-        return error_set(err, STATUS_MALFORMED,
-                         "label record: %s is no string of at most %zu bytes",
-                         key, max);
-    memcpy(out, text, strlen(text) + 1);
-    return STATUS_OK;
-}
-
-static enum status
-read_source(const struct cJSON *source, struct event_meta *meta,
-            struct error *err)
-{
-    int64_t partition;
-    int64_t generation;
-    enum status st;
-
-    if (!json_integer(json_member(source, "partition"), &partition) ||
-        partition < 0 || partition > INT32_MAX ||
-        !json_integer(json_member(source, "offset"), &meta->offset) ||
-        meta->offset < 0 ||
-        !json_integer(json_member(source, "generation"), &generation) ||
-        generation < 0 || generation > UINT32_MAX)
-        return error_set(err, STATUS_MALFORMED,
-                         "label record: source without partition, offset and "
-                         "generation, integers from 0");
-    meta->partition = (int32_t)partition;
-    meta->generation = (uint32_t)generation;
-    st = copy_text(source, "topic", meta->topic, LABEL_TOPIC_MAX, err);
-    if (st == STATUS_OK)
-        st =
-            copy_text(source, "cluster", meta->cluster, LABEL_CLUSTER_MAX, err);
-    if (st == STATUS_OK)
-        st = copy_text(source, "topic_id", meta->topic_id, LABEL_TOPIC_ID_MAX,
-                       err);
-    return st;
-}
-
-static void
-read_soft_label(struct decoder *d, const struct reading_row *r,
-                const struct cJSON *soft_label)
-{
-    for (const struct cJSON *c = soft_label->child; c != NULL; c = c->next) {
-        for (size_t i = 0; i < d->spec->task_count; i++) {
-            if (strcmp(c->string, d->spec->tasks[i].name) == 0)
-                value_teacher(&d->tasks[i], c, TEACHER_LOGIT,
-                              &r->columns->tasks[i], r->row);
-        }
-    }
-}
-
-static enum status
-read_label(struct decoder *d, const struct reading_row *r,
-           const struct cJSON *root, const struct cJSON **event,
-           struct error *err)
-{
-    static const char *const parts[] = {"event", "source", "soft_label"};
-    const struct cJSON *teacher = json_member(root, "teacher");
-    struct event_meta *meta = r->meta;
-    enum status st;
-
-    for (size_t i = 0; i < COUNT(parts); i++) {
-        if (!json_is_object(json_member(root, parts[i])))
-            return error_set(err, STATUS_MALFORMED,
-                             "label record: no object at %s", parts[i]);
-    }
-    if (teacher != NULL && !json_is_object(teacher))
-        return error_set(err, STATUS_MALFORMED,
-                         "label record: teacher is no object");
-    st = read_source(json_member(root, "source"), meta, err);
-    if (st == STATUS_OK)
-        st = copy_text(teacher, "name", meta->teacher_name, LABEL_TEACHER_MAX,
-                       err);
-    if (st == STATUS_OK)
-        st = copy_text(teacher, "version", meta->teacher_version,
-                       LABEL_VERSION_MAX, err);
-    if (st != STATUS_OK)
-        return st;
-    meta->is_label = true;
-    read_soft_label(d, r, json_member(root, "soft_label"));
-    *event = json_member(root, "event");
-    return STATUS_OK;
-}
-
-/* Finds the event in the record, and reads what is around it. */
-static enum status
-open_record(struct decoder *d, const struct reading_row *r,
-            const struct cJSON *root, size_t len,
-            const struct json_facts *facts, const struct cJSON **event,
-            struct error *err)
-{
-    const char *schema = json_string(json_member(root, "schema"));
-
-    *event = root;
-    if (!json_is_object(root))
-        return error_set(err, STATUS_MALFORMED, "not an object");
-    if (schema != NULL && strcmp(schema, LABEL_SCHEMA) == 0)
-        return read_label(d, r, root, event, err);
-    if (schema != NULL &&
-        strncmp(schema, OWN_SCHEMAS, sizeof(OWN_SCHEMAS) - 1) == 0)
-        return error_set(err, STATUS_MALFORMED,
-                         "schema is %.60s, expected an event or %s", schema,
-                         LABEL_SCHEMA);
-    if (len > d->event_bytes_max)
-        return error_set(err, STATUS_TOOBIG, "%zu bytes, at most %zu allowed",
-                         len, d->event_bytes_max);
-    if (facts->depth > EVENT_DEPTH_MAX)
-        return error_set(err, STATUS_MALFORMED,
-                         "nested %zu deep, at most %d allowed", facts->depth,
-                         EVENT_DEPTH_MAX);
-    return STATUS_OK;
-}
-
-static void
-finish_row(struct decoder *d, const struct reading_row *r)
-{
-    for (size_t i = 0; i < d->spec->feature_count; i++) {
-        struct feature_slot *slot = &d->features[i];
-
-        slot->counters.present += slot->is_present;
-        slot->counters.missing += !slot->is_present;
-        slot->counters.cut += slot->is_cut;
-    }
-    r->meta->time_ms = r->columns->time_ms[r->row];
-    d->counters.accepted++;
-    d->counters.labels += r->meta->is_label;
-    r->columns->row_count++;
+    slot->is_present = false;
+    slot->is_cut = false;
+    slot->has_bad = false;
+    slot->wrong_type = 0;
+    slot->out_of_range = 0;
+    slot->too_long = 0;
 }
 
 static void
@@ -541,37 +223,212 @@ clear_meta(struct event_meta *meta)
     meta->teacher_version[0] = '\0';
 }
 
+/* A row as if nothing at all had been in the event. */
+static void
+clear_row(struct decoder *d)
+{
+    struct columns *c = d->columns;
+    size_t row = d->row;
+
+    for (size_t i = 0; i < c->feature_count; i++)
+        clear_feature(&d->features[i], &c->features[i], row);
+    for (size_t i = 0; i < c->task_count; i++) {
+        struct outcome_column *t = &c->tasks[i];
+
+        t->outcome[row] = 0.0f;
+        t->has_outcome[row] = 0;
+        t->has_teacher[row] = 0;
+        clear_floats(t->teacher, row, t->width);
+        d->tasks[i].outcome_bad = false;
+        d->tasks[i].teacher_bad = false;
+    }
+    c->weight[row] = 1.0f;
+    c->sample_rate[row] = 1.0f;
+    c->time_ms[row] = 0;
+    d->id_bad = false;
+    d->time_bad = false;
+    d->weight_bad = false;
+    d->sample_rate_bad = false;
+    clear_meta(d->meta);
+}
+
+static void
+finish_feature(struct feature_slot *slot)
+{
+    struct feature_counters *c = &slot->counters;
+
+    c->present += slot->is_present;
+    c->missing += !slot->is_present;
+    c->cut += slot->is_cut;
+    if (!slot->has_bad)
+        return;
+    c->wrong_type += slot->wrong_type;
+    c->out_of_range += slot->out_of_range;
+    c->too_long += slot->too_long;
+}
+
+static void
+finish_task(struct task_slot *slot, const struct outcome_column *col,
+            size_t row)
+{
+    struct task_counters *c = &slot->counters;
+
+    c->outcomes += col->has_outcome[row];
+    c->positives += col->kind == TASK_BINARY && col->outcome[row] > 0.0f;
+    c->outcome_bad += slot->outcome_bad;
+    c->soft_labels += col->has_teacher[row];
+    c->teacher_bad += slot->teacher_bad;
+}
+
+/* The row is accepted. */
+static void
+finish_row(struct decoder *d)
+{
+    for (size_t i = 0; i < d->spec->feature_count; i++)
+        finish_feature(&d->features[i]);
+    for (size_t i = 0; i < d->spec->task_count; i++)
+        finish_task(&d->tasks[i], &d->columns->tasks[i], d->row);
+    d->counters.accepted++;
+    d->counters.labels += d->meta->is_label;
+    d->counters.id_bad += d->id_bad;
+    d->counters.time_bad += d->time_bad;
+    d->counters.weight_bad += d->weight_bad;
+    d->counters.sample_rate_bad += d->sample_rate_bad;
+    d->meta->time_ms = d->columns->time_ms[d->row];
+    d->columns->row_count++;
+}
+
+static enum status
+read_label(struct decoder *d, const char *start, struct error *err)
+{
+    clear_row(d);
+    d->scan.at = start;
+    return label_read(d, err);
+}
+
+static bool
+begins_with(const struct value *v, const char *word)
+{
+    size_t len = strlen(word);
+
+    return v->len >= len && memcmp(v->text, word, len) == 0;
+}
+
+/*
+ * The event that a record has turned out to be: is it one that we take? The
+ * schema of a label record may stand anywhere in it; then all is read again,
+ * as what it is.
+ */
+static enum status
+judge_event(struct decoder *d, const char *start, const char *schema,
+            struct error *err)
+{
+    size_t len = (size_t)(d->scan.end - d->scan.start);
+    struct value v = {.kind = VALUE_NULL};
+
+    if (schema != NULL) {
+        d->scan.at = schema;
+        if (!scan_value(&d->scan, &v))
+            return scan_error(&d->scan, err);
+    }
+    if (v.kind == VALUE_STRING) {
+        scan_unescape(&d->scan, &v);
+        if (v.len == sizeof(LABEL_SCHEMA) - 1 && begins_with(&v, LABEL_SCHEMA))
+            return read_label(d, start, err);
+        if (begins_with(&v, OWN_SCHEMAS))
+            return error_set(
+                err, STATUS_MALFORMED,
+                "byte %zu: schema is %.*s, expected an event or %s",
+                (size_t)(schema - d->scan.start),
+                (int)text_utf8_prefix(v.text, v.len < 60 ? v.len : 60), v.text,
+                LABEL_SCHEMA);
+    }
+    if (len > d->event_bytes_max)
+        return error_set(err, STATUS_TOOBIG, "%zu bytes, at most %zu allowed",
+                         len, d->event_bytes_max);
+    if (d->scan.deepest > EVENT_DEPTH_MAX)
+        return error_set(err, STATUS_MALFORMED,
+                         "nested %u deep, at most %d allowed", d->scan.deepest,
+                         EVENT_DEPTH_MAX);
+    return STATUS_OK;
+}
+
+/* Nothing but space may be behind the record. */
+static enum status
+read_end(struct scan *s, struct error *err)
+{
+    scan_space(s);
+    if (s->at == s->end)
+        return STATUS_OK;
+    (void)scan_fail(s, s->at, "more after the end of the record");
+    return scan_error(s, err);
+}
+
+/* Records that begin as label_write begins them are read as labels at once,
+ * all others as events first. */
+static enum status
+read_object(struct decoder *d, struct error *err)
+{
+    static const char head[] = "{\"schema\":\"" LABEL_SCHEMA "\"";
+    struct scan *s = &d->scan;
+    const char *start = s->at;
+    const char *schema;
+    enum status st;
+
+    if ((size_t)(s->end - start) >= sizeof(head) &&
+        memcmp(start, head, sizeof(head) - 1) == 0) {
+        st = read_label(d, start, err);
+        return st == STATUS_OK ? read_end(s, err) : st;
+    }
+    clear_row(d);
+    if (!visit_event(d, &schema))
+        return scan_error(s, err);
+    st = read_end(s, err);
+    return st == STATUS_OK ? judge_event(d, start, schema, err) : st;
+}
+
+static enum status
+read_record(struct decoder *d, const char *bytes, size_t len, struct error *err)
+{
+    struct scan *s = &d->scan;
+
+    if (len > d->record_bytes_max)
+        return error_set(err, STATUS_TOOBIG, "%zu bytes, at most %zu allowed",
+                         len, d->record_bytes_max);
+    scan_begin(s, bytes, len);
+    scan_space(s);
+    if (s->at == s->end)
+        return error_set(err, STATUS_MALFORMED,
+                         "empty record, expected an object");
+    if (*s->at == '{')
+        return read_object(d, err);
+    if (len >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0)
+        return error_set(err, STATUS_MALFORMED,
+                         "byte 0: byte order mark, expected {");
+    return error_set(err, STATUS_MALFORMED,
+                     "byte %zu: not an object, expected {", scan_place(s));
+}
+
 enum status
 decoder_decode(struct decoder *d, const char *bytes, size_t len,
                struct columns *c, size_t row, struct event_meta *meta,
                struct error *err)
 {
-    struct reading_row r = {.bytes = bytes, .columns = c, .row = row};
-    struct cJSON *root = NULL;
-    const struct cJSON *event;
-    struct json_facts facts;
     enum status st;
 
     OBJ_CHECK(d, DECODER_MAGIC);
     assert(c != NULL && row == c->row_count && row < c->row_max);
     assert(c->feature_count == d->spec->feature_count);
     assert(c->task_count == d->spec->task_count);
-    r.meta = meta != NULL ? meta : &d->own_meta;
-    st = json_parse(&root, bytes, len, &d->limits, &facts, err);
-    if (st != STATUS_OK)
-        goto out;
-    clear_meta(r.meta);
-    clear_row(d, &r);
-    st = open_record(d, &r, root, len, &facts, &event, err);
-    if (st != STATUS_OK)
-        goto out;
-    visit(d, &r, 0, event);
-    finish_row(d, &r);
-
-out:
+    assert(bytes != NULL || len == 0);
+    d->columns = c;
+    d->row = row;
+    d->meta = meta != NULL ? meta : &d->own_meta;
+    st = read_record(d, bytes, len, err);
+    if (st == STATUS_OK)
+        finish_row(d);
     d->counters.malformed += st == STATUS_MALFORMED;
     d->counters.too_big += st == STATUS_TOOBIG;
-    json_free(&root);
     return st;
 }
 

@@ -16,9 +16,10 @@
 /*
  * From a record's bytes to one row of columns, by the configured paths. Reads
  * events, and label records ("schema":"distilld.label/1") with the event
- * inside. How the JSON is read is nobody's business but this file's.
+ * inside. How the JSON is read is nobody's business but this file's: by one
+ * walk over the bytes, see scan.h.
  *
- * A broken record is refused whole, with the place in the reason:
+ * A broken record is refused whole, with the byte in the reason:
  *
  *   empty, or nothing but space               MALFORMED
  *   cut off; more after its end               MALFORMED
@@ -149,8 +150,7 @@ void decoder_free(struct decoder **self);
  * decoder_decode reads one record into row `row` of columns that columns_new
  * made for the same spec; row is c->row_count, which is one more on success.
  * On MALFORMED and TOOBIG (see above) the row is still free and *meta without
- * meaning. meta may be NULL. Allocates: the tree of the record, freed before
- * it returns.
+ * meaning. meta may be NULL. Allocates: nothing.
  */
 must_check enum status decoder_decode(struct decoder *d, const char *bytes,
                                       size_t len, struct columns *c, size_t row,

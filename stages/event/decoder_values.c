@@ -5,7 +5,6 @@
  */
 #include "stages/event/decoder_priv.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <string.h>
 
@@ -25,44 +24,48 @@ count_reading(struct feature_slot *slot, enum reading r)
     switch (r) {
     case READ_OK:
         slot->is_present = true;
-        break;
+        return;
     case READ_NOTHING:
-        break;
+        return;
     case READ_WRONG_TYPE:
-        slot->counters.wrong_type++;
+        slot->wrong_type++;
         break;
     case READ_OUT_OF_RANGE:
-        slot->counters.out_of_range++;
+        slot->out_of_range++;
         break;
     case READ_TOO_LONG:
-        slot->counters.too_long++;
+        slot->too_long++;
         break;
     }
+    slot->has_bad = true;
 }
 
 /* Any number or boolean as a double, which may be infinite. */
 static enum reading
-read_double(const struct cJSON *item, double *out)
+read_double(const struct value *v, double *out)
 {
-    bool flag;
-
-    if (json_is_null(item))
+    switch (v->kind) {
+    case VALUE_NULL:
         return READ_NOTHING;
-    if (json_boolean(item, &flag)) {
-        *out = flag ? 1.0 : 0.0;
+    case VALUE_FALSE:
+    case VALUE_TRUE:
+        *out = v->kind == VALUE_TRUE ? 1.0 : 0.0;
         return READ_OK;
+    case VALUE_NUMBER:
+        *out = value_double(v);
+        return isfinite(*out) ? READ_OK : READ_OUT_OF_RANGE;
+    case VALUE_STRING:
+    case VALUE_OBJECT:
+    case VALUE_LIST:
+        break;
     }
-    if (!cJSON_IsNumber(item))
-        return READ_WRONG_TYPE;
-    *out = item->valuedouble;
-    return isfinite(*out) ? READ_OK : READ_OUT_OF_RANGE;
+    return READ_WRONG_TYPE;
 }
 
 static enum reading
-read_in_range(const struct event_feature *f, const struct cJSON *item,
-              double *out)
+read_in_range(const struct event_feature *f, const struct value *v, double *out)
 {
-    enum reading r = read_double(item, out);
+    enum reading r = read_double(v, out);
 
     if (r == READ_OK && f->has_range &&
         (*out < f->range_min || *out > f->range_max))
@@ -71,10 +74,10 @@ read_in_range(const struct event_feature *f, const struct cJSON *item,
 }
 
 static enum reading
-read_float(const struct event_feature *f, const struct cJSON *item, float *out)
+read_float(const struct event_feature *f, const struct value *v, float *out)
 {
     double value;
-    enum reading r = read_in_range(f, item, &value);
+    enum reading r = read_in_range(f, v, &value);
 
     if (r != READ_OK)
         return r;
@@ -97,29 +100,30 @@ hash_text(struct feature_slot *slot, const char *text, size_t len,
 }
 
 static enum reading
-read_id(struct feature_slot *slot, const struct cJSON *item, const char *bytes,
-        uint64_t *out)
+read_id(struct feature_slot *slot, const struct value *v, uint64_t *out)
 {
-    char scratch[JSON_SCALAR_MAX];
+    char scratch[VALUE_TEXT_MAX];
     const char *text;
     size_t len;
 
-    if (json_is_null(item))
+    if (v->kind == VALUE_STRING)
+        return hash_text(slot, v->text, v->len, out);
+    if (v->kind == VALUE_NULL)
         return READ_NOTHING;
-    text = json_scalar_text(item, bytes, scratch, &len);
+    text = value_text(v, scratch, &len);
     if (text == NULL)
         return READ_WRONG_TYPE;
     return hash_text(slot, text, len, out);
 }
 
 static enum reading
-read_bucket(struct feature_slot *slot, const struct cJSON *item, uint64_t *out)
+read_bucket(struct feature_slot *slot, const struct value *v, uint64_t *out)
 {
     const struct event_feature *f = slot->spec;
     size_t low = 0;
     size_t high = f->boundary_count;
     double value;
-    enum reading r = read_in_range(f, item, &value);
+    enum reading r = read_in_range(f, v, &value);
 
     if (r != READ_OK)
         return r;
@@ -151,142 +155,167 @@ append_id(struct feature_slot *slot, struct column *col, size_t row,
 
 /* A string whose separators cut it into ids. */
 static void
-append_pieces(struct feature_slot *slot, const char *text, struct column *col,
-              size_t row)
+append_pieces(struct feature_slot *slot, const struct value *v,
+              struct column *col, size_t row)
 {
-    const char *end;
+    const char *text = v->text;
+    const char *end = text + v->len;
+    const char *stop;
     uint64_t id;
 
-    for (;; text = end + 1) {
+    do {
         enum reading r;
 
-        end = strchr(text, slot->spec->separator);
-        if (end == NULL)
-            end = text + strlen(text);
-        r = hash_text(slot, text, (size_t)(end - text), &id);
+        stop = memchr(text, slot->spec->separator, (size_t)(end - text));
+        if (stop == NULL)
+            stop = end;
+        r = hash_text(slot, text, (size_t)(stop - text), &id);
         count_reading(slot, r);
         if (r == READ_OK)
             append_id(slot, col, row, id);
-        if (*end == '\0')
-            return;
-    }
+        text = stop + 1;
+    } while (stop != end);
 }
 
 static void
-append_scalar(struct feature_slot *slot, const struct cJSON *item,
-              const char *bytes, struct column *col, size_t row)
+append_scalar(struct feature_slot *slot, const struct value *v,
+              struct column *col, size_t row)
 {
     uint64_t id;
     enum reading r;
 
-    if (slot->spec->separator != '\0' && cJSON_IsString(item)) {
-        append_pieces(slot, item->valuestring, col, row);
+    if (slot->spec->separator != '\0' && v->kind == VALUE_STRING) {
+        append_pieces(slot, v, col, row);
         return;
     }
-    r = read_id(slot, item, bytes, &id);
+    r = read_id(slot, v, &id);
     count_reading(slot, r);
     if (r == READ_OK)
         append_id(slot, col, row, id);
 }
 
-static void
-fill_bag(struct feature_slot *slot, const struct cJSON *item, const char *bytes,
-         struct column *col, size_t row)
+/* Reads the element at `at`; of a list or an object no more than that it is
+ * one. */
+static bool
+read_element(struct decoder *d, struct value *v)
 {
-    if (!json_is_array(item)) {
-        append_scalar(slot, item, bytes, col, row);
-        return;
-    }
-    slot->is_present = slot->is_present || item->child == NULL;
-    for (const struct cJSON *c = item->child; c != NULL; c = c->next)
-        append_scalar(slot, c, bytes, col, row);
+    if (!scan_value(&d->scan, v))
+        return false;
+    if (v->kind == VALUE_STRING && v->is_escaped)
+        scan_unescape(&d->scan, v);
+    return v->kind < VALUE_OBJECT || scan_skip(&d->scan);
 }
 
-static enum reading
-read_vector(const struct event_feature *f, const struct cJSON *item, float *out)
+bool
+value_bag(struct decoder *d, size_t feature)
 {
+    struct feature_slot *slot = &d->features[feature];
+    struct column *col = &d->columns->features[feature];
+    struct scan_level level;
+    struct value v;
+
+    if (!scan_open(&d->scan, &level))
+        return false;
+    while (scan_element(&d->scan, &level)) {
+        if (!read_element(d, &v))
+            return false;
+        append_scalar(slot, &v, col, d->row);
+    }
+    slot->is_present = slot->is_present || level.count == 0;
+    return !scan_failed(&d->scan);
+}
+
+bool
+value_vector(struct decoder *d, size_t feature)
+{
+    struct feature_slot *slot = &d->features[feature];
+    struct column *col = &d->columns->features[feature];
+    float *out = &col->values[d->row * col->width];
+    enum reading all = READ_OK;
+    struct scan_level level;
+    struct value v;
     size_t k = 0;
 
-    if (json_is_null(item))
-        return READ_NOTHING;
-    if (!json_is_array(item))
-        return READ_WRONG_TYPE;
-    for (const struct cJSON *c = item->child; c != NULL; c = c->next) {
-        enum reading r;
-
-        if (k == f->width)
-            return READ_WRONG_TYPE;
-        r = read_float(f, c, &out[k++]);
-        if (r != READ_OK)
-            return r == READ_NOTHING ? READ_WRONG_TYPE : r;
+    if (!scan_open(&d->scan, &level))
+        return false;
+    for (; scan_element(&d->scan, &level); k++) {
+        if (!read_element(d, &v))
+            return false;
+        if (all == READ_OK)
+            all = k < col->width ? read_float(slot->spec, &v, &out[k])
+                                 : READ_WRONG_TYPE;
+        if (all == READ_NOTHING)
+            all = READ_WRONG_TYPE;
     }
-    return k == f->width ? READ_OK : READ_WRONG_TYPE;
+    if (all == READ_OK && k < col->width)
+        all = READ_WRONG_TYPE;
+    if (all != READ_OK)
+        memset(out, 0, col->width * sizeof(*out));
+    col->present[d->row] = all == READ_OK;
+    count_reading(slot, all);
+    return !scan_failed(&d->scan);
 }
 
 void
-value_feature(struct feature_slot *slot, const struct cJSON *item,
-              const char *bytes, struct column *col, size_t row)
+value_feature(struct decoder *d, size_t feature, const struct value *v)
 {
+    struct feature_slot *slot = &d->features[feature];
+    struct column *col = &d->columns->features[feature];
+    size_t row = d->row;
     enum reading r = READ_NOTHING;
 
     switch (col->kind) {
     case FEATURE_CATEGORICAL:
-        r = slot->bucket_ids != NULL
-                ? read_bucket(slot, item, &col->ids[row])
-                : read_id(slot, item, bytes, &col->ids[row]);
+        r = slot->bucket_ids != NULL ? read_bucket(slot, v, &col->ids[row])
+                                     : read_id(slot, v, &col->ids[row]);
         break;
     case FEATURE_BAG:
-        fill_bag(slot, item, bytes, col, row);
+        append_scalar(slot, v, col, row);
         return;
     case FEATURE_NUMBER:
-        r = read_float(slot->spec, item, &col->values[row]);
+        r = read_float(slot->spec, v, &col->values[row]);
         if (r != READ_OK)
             col->values[row] = 0.0f;
         col->present[row] = r == READ_OK;
         break;
     case FEATURE_VECTOR:
-        r = read_vector(slot->spec, item, &col->values[row * col->width]);
-        if (r != READ_OK)
-            memset(&col->values[row * col->width], 0,
-                   col->width * sizeof(*col->values));
-        col->present[row] = r == READ_OK;
+        r = v->kind == VALUE_NULL ? READ_NOTHING : READ_WRONG_TYPE;
         break;
     }
     count_reading(slot, r);
 }
 
 static bool
-read_binary(const struct event_task *t, const struct cJSON *item, float *out)
+read_binary(const struct event_task *t, const struct value *v, float *out)
 {
     double value;
 
-    if (read_double(item, &value) != READ_OK)
+    if (read_double(v, &value) != READ_OK)
         return false;
     if (t->has_threshold) {
         *out = value >= t->threshold ? 1.0f : 0.0f;
-        return !cJSON_IsBool(item);
+        return v->kind == VALUE_NUMBER;
     }
     *out = (float)value;
     return value == 0.0 || value == 1.0;
 }
 
 static bool
-read_class(const struct event_task *t, const struct cJSON *item,
-           const char *bytes, float *out)
+read_class(const struct event_task *t, const struct value *v, float *out)
 {
-    char scratch[JSON_SCALAR_MAX];
+    char scratch[VALUE_TEXT_MAX];
     const char *text;
     size_t len;
     int64_t class;
 
     if (t->class_names == NULL) {
-        if (!json_integer(item, &class) || class < 0 ||
+        if (!value_integer(v, &class) || class < 0 ||
             (uint64_t) class >= t->classes)
             return false;
         *out = (float)class;
         return true;
     }
-    text = json_scalar_text(item, bytes, scratch, &len);
+    text = value_text(v, scratch, &len);
     for (size_t k = 0; text != NULL && k < t->classes; k++) {
         if (strlen(t->class_names[k]) == len &&
             memcmp(t->class_names[k], text, len) == 0) {
@@ -298,18 +327,17 @@ read_class(const struct event_task *t, const struct cJSON *item,
 }
 
 static bool
-read_outcome(const struct event_task *t, const struct cJSON *item,
-             const char *bytes, float *out)
+read_outcome(const struct event_task *t, const struct value *v, float *out)
 {
     double value;
 
     switch (t->kind) {
     case TASK_BINARY:
-        return read_binary(t, item, out);
+        return read_binary(t, v, out);
     case TASK_CLASS:
-        return read_class(t, item, bytes, out);
+        return read_class(t, v, out);
     case TASK_REGRESSION:
-        if (read_double(item, &value) != READ_OK)
+        if (read_double(v, &value) != READ_OK)
             return false;
         *out = (float)value;
         return isfinite(*out);
@@ -318,32 +346,32 @@ read_outcome(const struct event_task *t, const struct cJSON *item,
 }
 
 void
-value_outcome(struct task_slot *slot, const struct cJSON *item,
-              const char *bytes, struct outcome_column *col, size_t row)
+value_outcome(struct decoder *d, size_t task, const struct value *v)
 {
-    if (json_is_null(item))
+    struct task_slot *slot = &d->tasks[task];
+    struct outcome_column *col = &d->columns->tasks[task];
+
+    if (v->kind == VALUE_NULL)
         return;
-    if (!read_outcome(slot->spec, item, bytes, &col->outcome[row])) {
-        col->outcome[row] = 0.0f;
-        slot->counters.outcome_bad++;
+    if (!read_outcome(slot->spec, v, &col->outcome[d->row])) {
+        col->outcome[d->row] = 0.0f;
+        slot->outcome_bad = true;
         return;
     }
-    col->has_outcome[row] = 1;
-    slot->counters.outcomes++;
-    if (col->kind == TASK_BINARY && col->outcome[row] > 0.0f)
-        slot->counters.positives++;
+    col->has_outcome[d->row] = 1;
 }
 
 static bool
-read_logit(const struct cJSON *item, enum task_kind kind,
+read_logit(const struct value *v, enum task_kind kind,
            enum teacher_output output, float *out)
 {
     double value;
 
-    if (!json_number(item, &value))
+    if (v->kind != VALUE_NUMBER)
         return false;
+    value = value_double(v);
     if (output == TEACHER_PROBABILITY) {
-        if (value < 0.0 || value > 1.0)
+        if (!(value >= 0.0 && value <= 1.0))
             return false;
         value = fmax(value, PROBABILITY_MIN);
         if (kind == TASK_CLASS)
@@ -357,35 +385,49 @@ read_logit(const struct cJSON *item, enum task_kind kind,
     return isfinite(*out);
 }
 
-static bool
-read_logits(const struct cJSON *item, enum teacher_output output,
-            const struct outcome_column *col, float *out)
+static void
+finish_teacher(struct decoder *d, size_t task, bool is_good)
 {
-    size_t k = 0;
+    struct outcome_column *col = &d->columns->tasks[task];
 
-    if (!json_is_array(item))
-        return col->width == 1 && read_logit(item, col->kind, output, out);
-    for (const struct cJSON *c = item->child; c != NULL; c = c->next) {
-        if (k == col->width || !read_logit(c, col->kind, output, &out[k++]))
-            return false;
-    }
-    return k == col->width;
+    if (!is_good)
+        memset(&col->teacher[d->row * col->width], 0,
+               col->width * sizeof(*col->teacher));
+    col->has_teacher[d->row] = is_good;
+    d->tasks[task].teacher_bad = !is_good;
 }
 
 void
-value_teacher(struct task_slot *slot, const struct cJSON *item,
-              enum teacher_output output, struct outcome_column *col,
-              size_t row)
+value_teacher(struct decoder *d, size_t task, enum teacher_output output,
+              const struct value *v)
 {
-    float *logits = &col->teacher[row * col->width];
+    struct outcome_column *col = &d->columns->tasks[task];
+    float *out = &col->teacher[d->row * col->width];
 
-    if (json_is_null(item))
+    if (v->kind == VALUE_NULL)
         return;
-    if (!read_logits(item, output, col, logits)) {
-        memset(logits, 0, col->width * sizeof(*logits));
-        slot->counters.teacher_bad++;
-        return;
+    finish_teacher(d, task,
+                   col->width == 1 && read_logit(v, col->kind, output, out));
+}
+
+bool
+value_teacher_list(struct decoder *d, size_t task, enum teacher_output output)
+{
+    struct outcome_column *col = &d->columns->tasks[task];
+    float *out = &col->teacher[d->row * col->width];
+    bool is_good = true;
+    struct scan_level level;
+    struct value v;
+    size_t k = 0;
+
+    if (!scan_open(&d->scan, &level))
+        return false;
+    for (; scan_element(&d->scan, &level); k++) {
+        if (!read_element(d, &v))
+            return false;
+        is_good = is_good && k < col->width &&
+                  read_logit(&v, col->kind, output, &out[k]);
     }
-    col->has_teacher[row] = 1;
-    slot->counters.soft_labels++;
+    finish_teacher(d, task, is_good && k == col->width);
+    return !scan_failed(&d->scan);
 }

@@ -7,7 +7,6 @@
 
 #include <assert.h>
 #include <math.h>
-#include <string.h>
 
 #define TIME_MS_MAX INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
 
@@ -42,20 +41,51 @@ event_time_number(double value, enum time_unit unit, int64_t *out)
     return accept((int64_t)floor(ms + 0.5), out);
 }
 
-/* Reads exactly count digits and moves *at behind them; -1 if they are not. */
+/* A text that is being read. */
+struct reader {
+    const char *at;
+    const char *end;
+};
+
+/* The next character, NUL at the end. */
+static char
+peek(const struct reader *r)
+{
+    if (r->at == r->end)
+        return '\0';
+    return *r->at;
+}
+
+/* Moves over one character when it is this one. */
+static bool
+expect(struct reader *r, char c)
+{
+    bool is_there = r->at < r->end && *r->at == c;
+
+    r->at += is_there;
+    return is_there;
+}
+
+static bool
+is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Reads exactly count digits and moves behind them; -1 if they are not. */
 static int
-read_digits(const char **at, int count)
+read_digits(struct reader *r, int count)
 {
     int value = 0;
 
     for (int i = 0; i < count; i++) {
-        char c = (*at)[i];
+        char c = peek(r);
 
-        if (c < '0' || c > '9')
+        if (!is_digit(c))
             return -1;
         value = value * 10 + (c - '0');
+        r->at++;
     }
-    *at += count;
     return value;
 }
 
@@ -84,18 +114,18 @@ days_of_month(int year, int month)
 }
 
 static bool
-read_date(const char **at, int64_t *days)
+read_date(struct reader *r, int64_t *days)
 {
-    int year = read_digits(at, 4);
+    int year = read_digits(r, 4);
     int month;
     int day;
 
-    if (year < 0 || *(*at)++ != '-')
+    if (year < 0 || !expect(r, '-'))
         return false;
-    month = read_digits(at, 2);
-    if (month < 1 || month > 12 || *(*at)++ != '-')
+    month = read_digits(r, 2);
+    if (month < 1 || month > 12 || !expect(r, '-'))
         return false;
-    day = read_digits(at, 2);
+    day = read_digits(r, 2);
     if (day < 1 || day > days_of_month(year, month))
         return false;
     *days = count_days(year, month, day);
@@ -103,55 +133,52 @@ read_date(const char **at, int64_t *days)
 }
 
 static bool
-read_clock(const char **at, int64_t *ms)
+read_clock(struct reader *r, int64_t *ms)
 {
-    int hour = read_digits(at, 2);
+    int hour = read_digits(r, 2);
     int minute;
     int second;
     int scale = 100;
 
-    if (hour < 0 || hour > 23 || *(*at)++ != ':')
+    if (hour < 0 || hour > 23 || !expect(r, ':'))
         return false;
-    minute = read_digits(at, 2);
-    if (minute < 0 || minute > 59 || *(*at)++ != ':')
+    minute = read_digits(r, 2);
+    if (minute < 0 || minute > 59 || !expect(r, ':'))
         return false;
-    second = read_digits(at, 2);
+    second = read_digits(r, 2);
     if (second < 0 || second > 60)
         return false;
     second = second == 60 ? 59 : second;
     *ms = INT64_C(3600000) * hour + INT64_C(60000) * minute +
           INT64_C(1000) * second;
-    if (**at != '.')
+    if (!expect(r, '.'))
         return true;
-    for (++*at; **at >= '0' && **at <= '9'; ++*at) {
-        *ms += INT64_C(1) * (**at - '0') * scale;
+    if (!is_digit(peek(r)))
+        return false;
+    for (; is_digit(peek(r)); r->at++) {
+        *ms += INT64_C(1) * (*r->at - '0') * scale;
         scale /= 10;
     }
-    return (*at)[-1] != '.';
+    return true;
 }
 
 /* What is to be added to local time to get UTC. */
 static bool
-read_offset(const char **at, int64_t *ms)
+read_offset(struct reader *r, int64_t *ms)
 {
-    int sign = **at == '-' ? 1 : -1;
+    int sign = peek(r) == '-' ? 1 : -1;
     int hour;
     int minute;
 
     *ms = 0;
-    if (**at == '\0')
+    if (r->at == r->end || expect(r, 'Z') || expect(r, 'z'))
         return true;
-    if (**at == 'Z' || **at == 'z') {
-        ++*at;
-        return true;
-    }
-    if (**at != '+' && **at != '-')
+    if (!expect(r, '+') && !expect(r, '-'))
         return false;
-    ++*at;
-    hour = read_digits(at, 2);
-    if (hour < 0 || hour > 23 || *(*at)++ != ':')
+    hour = read_digits(r, 2);
+    if (hour < 0 || hour > 23 || !expect(r, ':'))
         return false;
-    minute = read_digits(at, 2);
+    minute = read_digits(r, 2);
     if (minute < 0 || minute > 59)
         return false;
     *ms = sign * (INT64_C(3600000) * hour + INT64_C(60000) * minute);
@@ -159,28 +186,24 @@ read_offset(const char **at, int64_t *ms)
 }
 
 bool
-event_time_text(const char *text, enum time_unit unit, int64_t *out)
+event_time_text(const char *text, size_t len, enum time_unit unit, int64_t *out)
 {
-    const char *at = text;
+    struct reader r = {.at = text, .end = text + len};
     int64_t days;
     int64_t clock_ms;
     int64_t offset_ms;
-    size_t digits;
+    double number = 0;
 
-    assert(out != NULL);
-    digits = strspn(text, "0123456789");
-    if (digits > 0 && digits <= 20 && text[digits] == '\0') {
-        double number = 0;
-
-        for (; *at != '\0'; at++)
-            number = number * 10 + (*at - '0');
+    assert(out != NULL && (text != NULL || len == 0));
+    while (is_digit(peek(&r)) && len <= 20)
+        number = number * 10 + (*r.at++ - '0');
+    if (len > 0 && len <= 20 && r.at == r.end)
         return event_time_number(number, unit, out);
-    }
-    if (!read_date(&at, &days) || strchr("Tt ", *at) == NULL || *at == '\0')
-        return false;
-    at++;
-    if (!read_clock(&at, &clock_ms) || !read_offset(&at, &offset_ms) ||
-        *at != '\0')
+    r.at = text;
+    if (!read_date(&r, &days) ||
+        !(expect(&r, 'T') || expect(&r, 't') || expect(&r, ' ')) ||
+        !read_clock(&r, &clock_ms) || !read_offset(&r, &offset_ms) ||
+        r.at != r.end)
         return false;
     return accept(days * 86400000 + clock_ms + offset_ms, out);
 }

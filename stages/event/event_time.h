@@ -22,6 +22,7 @@ bool event_time_number(double value, enum time_unit unit, int64_t *out);
  * digits of a second, Z or an offset; without either, UTC), or plain digits in
  * the unit. A 60th second counts as the 59th. False for everything else.
  */
-bool event_time_text(const char *text, enum time_unit unit, int64_t *out);
+bool event_time_text(const char *text, size_t len, enum time_unit unit,
+                     int64_t *out);
 
 #endif

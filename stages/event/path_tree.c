@@ -6,43 +6,12 @@
  */
 #include "stages/event/path_tree.h"
 
-#include "daemon/base/hash.h"
 #include "daemon/base/object.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define PATH_TREE_MAGIC 0x7a7e77eeu
-
-struct node {
-    enum json_step_kind kind;
-    size_t index;      /* INDEX */
-    size_t path;       /* KEY: whose text has the key */
-    size_t step;       /* KEY: of that path */
-    uint64_t hash;     /* KEY: of its text */
-    uint32_t child;    /* first of a list, PATH_NONE at the end */
-    uint32_t sibling;  /* next of the same parent */
-    uint32_t each;     /* the child for [], or PATH_NONE */
-    uint32_t elements; /* children of kind INDEX and EACH */
-    uint32_t slots;    /* where its table begins */
-    uint32_t slot_count;
-    size_t target; /* where its targets begin */
-    size_t target_count;
-};
-
-struct path_tree {
-    unsigned magic;
-    bool is_sealed;
-    size_t path_max;
-    size_t path_count;
-    struct json_path *paths;          /* (path_max) */
-    uint32_t *path_nodes;             /* (path_max) where a path ends */
-    struct path_target *path_targets; /* (path_max) in order of adding */
-    struct path_target *targets;      /* (path_max) in order of nodes */
-    struct node *nodes;
-    uint32_t node_count;
-    uint32_t *slots; /* nodes, PATH_NONE where free */
-};
 
 enum status
 path_tree_new(struct path_tree **out, size_t path_max, struct error *err)
@@ -91,21 +60,15 @@ path_tree_free(struct path_tree **self)
     *self = NULL;
 }
 
-static const char *
-node_key(const struct path_tree *t, const struct node *n)
-{
-    return json_path_key(&t->paths[n->path], n->step);
-}
-
 static bool
-is_same_step(const struct path_tree *t, const struct node *n,
-             const struct json_path *path, size_t step)
+is_same_step(const struct path_node *n, const struct json_path *path,
+             size_t step)
 {
     if (n->kind != path->steps[step].kind)
         return false;
     switch (n->kind) {
     case JSON_STEP_KEY:
-        return strcmp(node_key(t, n), json_path_key(path, step)) == 0;
+        return strcmp(n->key.text, json_path_key(path, step)) == 0;
     case JSON_STEP_INDEX:
         return n->index == path->steps[step].index;
     case JSON_STEP_EACH:
@@ -119,22 +82,23 @@ add_node(struct path_tree *t, uint32_t parent, size_t path, size_t step)
 {
     const struct json_path *p = &t->paths[path];
     uint32_t at = t->node_count++;
-    struct node *n = &t->nodes[at];
+    struct path_node *above = &t->nodes[parent];
+    struct path_node *n = &t->nodes[at];
 
-    *n = (struct node){.kind = p->steps[step].kind,
-                       .path = path,
-                       .step = step,
-                       .sibling = t->nodes[parent].child};
-    t->nodes[parent].child = at;
+    *n = (struct path_node){.kind = p->steps[step].kind,
+                            .sibling = above->child};
+    above->child = at;
     if (n->kind == JSON_STEP_KEY) {
-        n->hash = hash64(node_key(t, n), strlen(node_key(t, n)));
-        t->nodes[parent].slot_count++; /* children, until sealed */
+        const char *text = json_path_key(p, step);
+
+        key_set(&n->key, text, strlen(text));
+        above->keys++;
         return at;
     }
     n->index = p->steps[step].index;
-    t->nodes[parent].elements++;
+    above->elements++;
     if (n->kind == JSON_STEP_EACH)
-        t->nodes[parent].each = at;
+        above->each = at;
     return at;
 }
 
@@ -152,7 +116,7 @@ path_tree_add(struct path_tree *t, const struct json_path *path,
         uint32_t child = t->nodes[node].child;
 
         while (child != PATH_NONE &&
-               !is_same_step(t, &t->nodes[child], path, step))
+               !is_same_step(&t->nodes[child], path, step))
             child = t->nodes[child].sibling;
         node = child != PATH_NONE ? child : add_node(t, node, at, step);
     }
@@ -160,27 +124,27 @@ path_tree_add(struct path_tree *t, const struct json_path *path,
     t->path_targets[at] = target;
 }
 
-/* A power of two with at least half of the slots free. */
+/* A power of two, at least twice the keys; 1 without any. */
 static uint32_t
 slots_for(uint32_t keys)
 {
-    uint32_t count = 2;
+    uint32_t count = 1;
 
-    while (keys > 0 && count < 2 * keys)
+    while (count < 2 * keys)
         count *= 2;
-    return keys > 0 ? count : 0;
+    return count;
 }
 
 static void
-fill_slots(struct path_tree *t, struct node *n)
+fill_slots(struct path_tree *t, const struct path_node *n)
 {
     for (uint32_t c = n->child; c != PATH_NONE; c = t->nodes[c].sibling) {
-        uint32_t slot = (uint32_t)t->nodes[c].hash & (n->slot_count - 1);
+        uint32_t slot = (uint32_t)t->nodes[c].key.hash & n->mask;
 
         if (t->nodes[c].kind != JSON_STEP_KEY)
             continue;
         while (t->slots[n->slots + slot] != PATH_NONE)
-            slot = (slot + 1) & (n->slot_count - 1);
+            slot = (slot + 1) & n->mask;
         t->slots[n->slots + slot] = c;
     }
 }
@@ -194,11 +158,11 @@ path_tree_seal(struct path_tree *t, struct error *err)
     OBJ_CHECK(t, PATH_TREE_MAGIC);
     assert(!t->is_sealed);
     for (uint32_t i = 0; i < t->node_count; i++) {
-        struct node *n = &t->nodes[i];
+        struct path_node *n = &t->nodes[i];
 
         n->slots = slot_count;
-        n->slot_count = slots_for(n->slot_count);
-        slot_count += n->slot_count;
+        n->mask = slots_for(n->keys) - 1;
+        slot_count += n->mask + 1;
         n->target = target_count;
         for (size_t p = 0; p < t->path_count; p++) {
             if (t->path_nodes[p] == i)
@@ -213,62 +177,4 @@ path_tree_seal(struct path_tree *t, struct error *err)
         fill_slots(t, &t->nodes[i]);
     t->is_sealed = true;
     return STATUS_OK;
-}
-
-const struct path_target *
-path_tree_targets(const struct path_tree *t, uint32_t node, size_t *count)
-{
-    OBJ_CHECK(t, PATH_TREE_MAGIC);
-    assert(t->is_sealed && node < t->node_count);
-    *count = t->nodes[node].target_count;
-    return t->targets + t->nodes[node].target;
-}
-
-uint32_t
-path_tree_key(const struct path_tree *t, uint32_t node, const char *key)
-{
-    const struct node *n = &t->nodes[node];
-    uint64_t hash = hash64(key, strlen(key));
-    uint32_t slot;
-
-    assert(n->slot_count > 0);
-    slot = (uint32_t)hash & (n->slot_count - 1);
-    for (;; slot = (slot + 1) & (n->slot_count - 1)) {
-        uint32_t child = t->slots[n->slots + slot];
-
-        if (child == PATH_NONE)
-            return PATH_NONE;
-        if (t->nodes[child].hash == hash &&
-            strcmp(node_key(t, &t->nodes[child]), key) == 0)
-            return child;
-    }
-}
-
-uint32_t
-path_tree_index(const struct path_tree *t, uint32_t node, size_t index)
-{
-    uint32_t c = t->nodes[node].child;
-
-    while (c != PATH_NONE &&
-           (t->nodes[c].kind != JSON_STEP_INDEX || t->nodes[c].index != index))
-        c = t->nodes[c].sibling;
-    return c;
-}
-
-uint32_t
-path_tree_each(const struct path_tree *t, uint32_t node)
-{
-    return t->nodes[node].each;
-}
-
-bool
-path_tree_has_keys(const struct path_tree *t, uint32_t node)
-{
-    return t->nodes[node].slot_count > 0;
-}
-
-bool
-path_tree_has_elements(const struct path_tree *t, uint32_t node)
-{
-    return t->nodes[node].elements > 0;
 }

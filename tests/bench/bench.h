@@ -18,7 +18,7 @@ struct bench {
     double (*sample)(void *self);
 };
 
-extern const struct bench decode_bench;     /* events a second */
+extern const struct bench decode_bench;     /* events/s, us an event */
 extern const struct bench train_bench;      /* us an example */
 extern const struct bench infer_bench;      /* us an event */
 extern const struct bench checkpoint_bench; /* ms, the longest gap */

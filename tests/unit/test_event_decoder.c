@@ -528,7 +528,7 @@ test_decoder_refuses_broken_records_and_names_the_place(void)
     check_refused("{\"price\":Infinity}", STATUS_MALFORMED, "byte 9");
     check_refused("{\"price\":01}", STATUS_MALFORMED, "byte 9: bad number");
     check_refused("{\"u\":{\"id\":1,\"id\":2}}", STATUS_MALFORMED,
-                  "duplicate key \"id\" in the object at u");
+                  "byte 13: duplicate key \"id\"");
     check_refused("[]", STATUS_MALFORMED, "not an object");
     check_refused("\"x\"", STATUS_MALFORMED, "not an object");
     check_refused("12345678901234567890", STATUS_MALFORMED, "not an object");

@@ -47,7 +47,7 @@ check_time(const char *text, int64_t want)
 {
     int64_t got = -1;
 
-    CHECK(event_time_text(text, TIME_AUTO, &got) == (want >= 0));
+    CHECK(event_time_text(text, strlen(text), TIME_AUTO, &got) == (want >= 0));
     CHECK_INT(got, want);
     if (check_failed_now)
         (void)printf("  for %s\n", text);

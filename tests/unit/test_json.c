@@ -236,55 +236,6 @@ test_json_path_names_the_wrong_character(void)
 }
 
 static void
-check_scalar(const char *text, const char *want)
-{
-    char scratch[JSON_SCALAR_MAX];
-    char got[128] = "(none)";
-    struct cJSON *root = NULL;
-    struct error err;
-    char *copy = exact_copy(text, strlen(text));
-    const char *value;
-    size_t len;
-
-    CHECK_INT(json_parse(&root, copy, strlen(text), &limits, NULL, &err),
-              STATUS_OK);
-    value = json_scalar_text(json_find(root, "[1].v"), copy, scratch, &len);
-    if (value != NULL) {
-        memcpy(got, value, len);
-        got[len] = '\0';
-    }
-    CHECK_STR(got, want);
-    json_free(&root);
-    free(copy);
-}
-
-static void
-test_json_scalar_text_is_canonical_and_keeps_long_integers(void)
-{
-    check_scalar("[0,{\"v\":7}]", "7");
-    check_scalar("[0,{\"v\":7.0}]", "7");
-    check_scalar("[0,{\"v\":70e-1}]", "7");
-    check_scalar("[0,{\"v\":-0}]", "0");
-    check_scalar("[0,{\"v\":-12}]", "-12");
-    check_scalar("[0,{\"v\":\"7\"}]", "7");
-    check_scalar("[0,{\"v\":true}]", "true");
-    check_scalar("[0,{\"v\":9007199254740991}]", "9007199254740991");
-    check_scalar("[0,{\"v\":9007199254740992}]", "9007199254740992");
-    check_scalar("[0,{\"v\":9007199254740993}]", "9007199254740993");
-    check_scalar("[-12345678901234567890,{\"w\\\"9\":[1,{\"1\":2}],"
-                 "\"v\":-12345678901234567891}]",
-                 "-12345678901234567891");
-    check_scalar("[0,{\"v\":1e3}]", "1000");
-    check_scalar("[0,{\"v\":1e20}]", "(none)");
-    check_scalar("[0,{\"v\":12345678901234567890.5}]", "(none)");
-    check_scalar("[12345678901234567,{\"v\":1e300}]", "(none)");
-    check_scalar("[0,{\"v\":1e999}]", "(none)");
-    check_scalar("[0,{\"v\":1.5}]", "(none)");
-    check_scalar("[0,{\"v\":null}]", "(none)");
-    check_scalar("[0,{\"v\":[1]}]", "(none)");
-}
-
-static void
 test_json_a_long_number_alone_reads_nothing_behind_it(void)
 {
     struct error err;
@@ -392,7 +343,6 @@ main(void)
     RUN(test_json_limits_nesting_members_and_bytes);
     RUN(test_json_finds_by_path);
     RUN(test_json_path_names_the_wrong_character);
-    RUN(test_json_scalar_text_is_canonical_and_keeps_long_integers);
     RUN(test_json_a_long_number_alone_reads_nothing_behind_it);
     RUN(test_json_writer_writes_compact_and_indented);
     RUN(test_json_writer_never_writes_past_its_buffer);
