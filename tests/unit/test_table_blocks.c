@@ -76,8 +76,7 @@ use_blocks(void *arg)
     table_blocks_enter();
     for (unsigned round = 0; round < ROUNDS; round++) {
         for (size_t i = 0; i < BLOCKS; i++) {
-            blocks[i] =
-                i % 8 == 0 ? table_blocks_cold() : table_blocks_take(NULL);
+            blocks[i] = i % 8 == 0 ? table_blocks_cold() : table_blocks_take();
             if (blocks[i] == NULL)
                 abort();
             for (size_t at = 0; at < TABLE_BLOCK_BYTES; at += 65536)
