@@ -6,6 +6,7 @@
 #include "stages/model/table_pages.h"
 
 #include "tests/support/check.h"
+#include "tests/support/table_case.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -126,7 +127,7 @@ test_small_table_of_large_capacity_holds_little(void)
     CHECK_INT(table_new(&t, &spec, &err), STATUS_OK);
     for (size_t i = 0; i < 26; i++)
         ids[i] = i + 1;
-    table_see(t, ids, 26, 1, rows);
+    table_case_see(t, ids, 26, 1, rows);
     table_count(t, &counters);
     CHECK(counters.bytes > 26 * 34 * sizeof(float));
     CHECK(counters.bytes < 100000);
