@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ids to inputs and back. Entries of one row are chained while the rows are
- * looked up, in a hash of row numbers that a stamp empties; a row that came
- * once (most, with many ids) is then updated straight from the gradient of the
- * inputs, without a copy.
+ * Ids to inputs and back. Entries of one row are chained before it is updated;
+ * a row that came once (most, with many ids) is updated straight from the
+ * gradient of the inputs, without a copy.
  */
 #include "stages/model/lookup.h"
 
@@ -11,30 +10,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define END_OF_CHAIN UINT32_MAX
-#define AHEAD        16  /* rows asked of the caches in advance */
-#define BLOCK        256 /* rows looked up, then copied */
+#define NO_ENTRY   UINT32_MAX
+#define LINE_BYTES ((size_t)64)
+#define LOOK_BYTES ((size_t)512) /* of a row, asked for at most */
 
 enum status
 lookup_init(struct lookup *l, size_t batch_max, struct error *err)
 {
     size_t n = batch_max * l->ids_max;
+    size_t piece = LOOKUP_ROWS * l->ids_max;
 
-    assert(n > 0 && n < UINT32_MAX / 4);
+    assert(n > 0 && n < UINT32_MAX / 8);
     l->entry_max = n;
     l->slot_bits = 1;
-    while (((size_t)1 << l->slot_bits) < 2 * n)
+    while (((size_t)1 << l->slot_bits) < 4 * n)
         l->slot_bits++;
+    l->probes[0] = calloc(piece, sizeof(*l->probes[0]));
+    l->probes[1] = calloc(piece, sizeof(*l->probes[1]));
     l->rows = calloc(n, sizeof(*l->rows));
     l->next = calloc(n, sizeof(*l->next));
     l->first = calloc(n, sizeof(*l->first));
-    l->last = calloc(n, sizeof(*l->last));
     l->starts = calloc(batch_max + 1, sizeof(*l->starts));
     l->owners = calloc(n, sizeof(*l->owners));
     l->slots = calloc((size_t)1 << l->slot_bits, sizeof(*l->slots));
-    if (l->rows == NULL || l->next == NULL || l->first == NULL ||
-        l->last == NULL || l->starts == NULL || l->owners == NULL ||
-        l->slots == NULL)
+    l->sums = calloc(LOOKUP_ROWS * (l->width + l->linear), sizeof(*l->sums));
+    if (l->probes[0] == NULL || l->probes[1] == NULL || l->rows == NULL ||
+        l->next == NULL || l->first == NULL || l->starts == NULL ||
+        l->owners == NULL || l->slots == NULL || l->sums == NULL)
         return error_set(err, STATUS_NOMEM, "model: lookup of %zu ids", n);
     return STATUS_OK;
 }
@@ -42,109 +44,54 @@ lookup_init(struct lookup *l, size_t batch_max, struct error *err)
 void
 lookup_fini(struct lookup *l)
 {
+    free(l->sums);
     free(l->slots);
     free(l->owners);
     free(l->starts);
-    free(l->last);
     free(l->first);
     free(l->next);
     free(l->rows);
+    free(l->probes[1]);
+    free(l->probes[0]);
     table_free(&l->table);
     memset(l, 0, sizeof(*l));
-}
-
-/* The ids of a batch as the table takes them, and how many. */
-static const uint64_t *
-batch_ids(const struct lookup *l, const struct columns *c, size_t *n)
-{
-    const struct column *f = &c->features[l->column];
-
-    assert(f->kind == l->kind);
-    *n = c->row_count;
-    if (l->kind == FEATURE_BAG) {
-        *n = f->offsets[c->row_count] - f->offsets[0];
-        assert(*n <= l->entry_max);
-        return f->ids + f->offsets[0];
-    }
-    return f->ids;
-}
-
-/* Spreads the rows of a bag's ids over entries, from the back, since an empty
- * bag takes an entry that has no id. */
-static void
-spread_bags(struct lookup *l, const struct columns *c)
-{
-    const uint32_t *offsets = c->features[l->column].offsets;
-    size_t entry = 0;
-    size_t from;
-
-    for (size_t r = 0; r < c->row_count; r++) {
-        size_t n = offsets[r + 1] - offsets[r];
-
-        l->starts[r] = (uint32_t)entry;
-        entry += n == 0 ? 1 : n;
-    }
-    assert(entry <= l->entry_max);
-    l->starts[c->row_count] = (uint32_t)entry;
-    from = offsets[c->row_count] - offsets[0];
-    for (size_t r = c->row_count; r-- > 0;) {
-        size_t n = offsets[r + 1] - offsets[r];
-        size_t to = l->starts[r];
-
-        from -= n;
-        memmove(l->rows + to, l->rows + from, n * sizeof(*l->rows));
-        if (n == 0)
-            l->rows[to] = 0;
-        for (size_t e = to; e < l->starts[r + 1]; e++)
-            l->owners[e] = (uint32_t)r;
-    }
-    l->entry_count = entry;
-}
-
-static void
-next_stamp(struct lookup *l)
-{
-    l->stamp++;
-    if (l->stamp == 0) {
-        memset(l->slots, 0, sizeof(*l->slots) << l->slot_bits);
-        l->stamp = 1;
-    }
-}
-
-static void
-chain_entries(struct lookup *l)
-{
-    uint32_t mask = (1U << l->slot_bits) - 1U;
-    uint32_t distinct = 0;
-
-    next_stamp(l);
-    for (uint32_t e = 0; e < l->entry_count; e++) {
-        uint32_t row = l->rows[e];
-        uint32_t at = (row * 0x9E3779B1U) >> (32U - l->slot_bits);
-        struct lookup_slot *s = &l->slots[at];
-
-        while (s->stamp == l->stamp && s->row != row) {
-            at = (at + 1U) & mask;
-            s = &l->slots[at];
-        }
-        l->next[e] = END_OF_CHAIN;
-        if (s->stamp == l->stamp) {
-            l->next[l->last[s->distinct]] = e;
-            l->last[s->distinct] = e;
-            continue;
-        }
-        *s = (struct lookup_slot){l->stamp, row, distinct};
-        l->first[distinct] = e;
-        l->last[distinct] = e;
-        distinct++;
-    }
-    l->distinct_count = distinct;
 }
 
 static size_t
 at_most(size_t n, size_t most)
 {
     return n < most ? n : most;
+}
+
+/* A piece of a batch: its rows, and their ids as the table takes them. */
+struct piece {
+    size_t first;
+    size_t end;
+    const uint64_t *ids;
+    size_t id_count;
+    struct table_probe *probes;
+};
+
+static struct piece
+find_piece(const struct lookup *l, const struct columns *c, size_t number)
+{
+    const struct column *f = &c->features[l->column];
+    struct piece p = {.first = number * LOOKUP_ROWS,
+                      .probes = l->probes[number % 2]};
+
+    assert(f->kind == l->kind);
+    if (p.first >= c->row_count)
+        return (struct piece){0};
+    p.end = p.first + at_most(c->row_count - p.first, LOOKUP_ROWS);
+    if (l->kind == FEATURE_BAG) {
+        p.ids = f->ids + f->offsets[p.first];
+        p.id_count = f->offsets[p.end] - f->offsets[p.first];
+        assert(p.id_count <= LOOKUP_ROWS * l->ids_max);
+    } else {
+        p.ids = f->ids + p.first;
+        p.id_count = p.end - p.first;
+    }
+    return p;
 }
 
 static void
@@ -167,120 +114,177 @@ add_scaled(float *restrict to, const float *restrict from, float scale,
 }
 
 static void
-gather_one(const struct lookup *l, struct matrix x, size_t first, size_t end)
+gather_one(struct lookup *l, const struct piece *p, struct matrix x)
 {
-    for (size_t r = first; r < end; r++) {
-        const float *row = table_row(l->table, l->rows[r]);
+    for (size_t r = p->first; r < p->end; r++) {
+        float *row = p->probes[r - p->first].payload;
         float *to = matrix_row(x, r);
 
+        l->rows[r] = row;
         copy(to + l->offset, row, l->width);
         if (l->linear > 0)
             copy(to + l->linear_offset, row + l->width, l->linear);
     }
+    l->entry_count = p->end;
 }
 
+/* The mean of a row's entries. */
 static void
-gather_bag(const struct lookup *l, struct matrix x)
+gather_mean(const struct lookup *l, size_t r, float *to, float *linear)
 {
-    for (size_t r = 0; r < x.rows; r++) {
-        size_t start = l->starts[r];
-        size_t end = l->starts[r + 1];
-        float scale = 1.0F / (float)(end - start);
-        float *to = matrix_row(x, r) + l->offset;
-        float *linear = matrix_row(x, r) + l->linear_offset;
+    size_t start = l->starts[r];
+    size_t end = l->starts[r + 1];
+    float scale = 1.0F / (float)(end - start);
 
-        memset(to, 0, l->width * sizeof(*to));
-        memset(linear, 0, l->linear * sizeof(*linear));
-        for (size_t e = start; e < end; e++) {
-            const float *row = table_row(l->table, l->rows[e]);
-
-            add_scaled(to, row, scale, l->width);
-            add_scaled(linear, row + l->width, scale, l->linear);
-        }
+    memset(to, 0, l->width * sizeof(*to));
+    memset(linear, 0, l->linear * sizeof(*linear));
+    for (size_t e = start; e < end; e++) {
+        add_scaled(to, l->rows[e], scale, l->width);
+        add_scaled(linear, l->rows[e] + l->width, scale, l->linear);
     }
 }
 
-/* Counts or only finds ids, and writes their rows. */
+/* empty is the payload that an empty bag takes, of row 0. */
 static void
-look_up(struct lookup *l, const uint64_t *ids, size_t n, const int64_t *now_s,
-        uint32_t *rows)
+gather_bags(struct lookup *l, const struct columns *c, const struct piece *p,
+            float *empty, struct matrix x)
 {
-    if (now_s != NULL)
-        table_see(l->table, ids, n, *now_s, rows);
-    else
-        table_find(l->table, ids, n, rows);
+    const uint32_t *offsets = c->features[l->column].offsets;
+    const struct table_probe *probe = p->probes;
+    size_t entry = p->first == 0 ? 0 : l->starts[p->first];
+
+    for (size_t r = p->first; r < p->end; r++) {
+        size_t n = offsets[r + 1] - offsets[r];
+
+        assert(entry + n + (n == 0) <= l->entry_max);
+        l->starts[r] = (uint32_t)entry;
+        if (n == 0)
+            l->rows[entry] = empty;
+        for (size_t i = 0; i < n; i++)
+            l->rows[entry + i] = (probe++)->payload;
+        for (size_t i = 0; i < n + (n == 0); i++)
+            l->owners[entry++] = (uint32_t)r;
+        l->starts[r + 1] = (uint32_t)entry;
+        gather_mean(l, r, matrix_row(x, r) + l->offset,
+                    matrix_row(x, r) + l->linear_offset);
+    }
+    l->entry_count = entry;
 }
 
-/* Rows and inputs of a batch. Inputs are copied a block at a time, while the
- * translations of the rows' addresses are still at hand. */
-static void
-look_up_batch(struct lookup *l, const struct columns *c, const int64_t *now_s,
-              struct matrix x)
+void
+lookup_ask(struct lookup *l, const struct columns *c, size_t piece)
 {
-    size_t n;
-    const uint64_t *ids = batch_ids(l, c, &n);
+    struct piece p = find_piece(l, c, piece);
+
+    table_ask(l->table, p.ids, p.id_count, p.probes);
+}
+
+void
+lookup_aim(struct lookup *l, const struct columns *c, size_t piece)
+{
+    struct piece p = find_piece(l, c, piece);
+
+    table_aim(l->table, p.probes, p.id_count);
+}
+
+/* Counts or only finds ids. */
+static void
+look_up(struct lookup *l, struct table_probe *probes, size_t n,
+        const int64_t *now_s)
+{
+    if (now_s != NULL)
+        table_see(l->table, probes, n, *now_s);
+    else
+        table_find(l->table, probes, n);
+}
+
+static void
+look_up_piece(struct lookup *l, const struct columns *c, size_t piece,
+              const int64_t *now_s, struct matrix x)
+{
+    struct piece p = find_piece(l, c, piece);
+    const uint64_t missing = ID_MISSING;
+    struct table_probe empty;
 
     assert(x.rows == c->row_count && l->offset + l->width <= x.columns);
     assert(l->linear_offset + l->linear <= x.columns);
-    l->entry_count = n;
-    if (l->kind == FEATURE_BAG) {
-        look_up(l, ids, n, now_s, l->rows);
-        spread_bags(l, c);
-        gather_bag(l, x);
+    if (p.end == p.first)
+        return;
+    look_up(l, p.probes, p.id_count, now_s);
+    if (l->kind != FEATURE_BAG) {
+        gather_one(l, &p, x);
         return;
     }
-    for (size_t at = 0; at < n; at += BLOCK) {
-        size_t count = at_most(n - at, BLOCK);
+    table_ask(l->table, &missing, 1, &empty);
+    table_aim(l->table, &empty, 1);
+    look_up(l, &empty, 1, now_s);
+    gather_bags(l, c, &p, empty.payload, x);
+}
 
-        look_up(l, ids + at, count, now_s, l->rows + at);
-        gather_one(l, x, at, at + count);
+void
+lookup_find(struct lookup *l, const struct columns *c, size_t piece,
+            struct matrix x)
+{
+    look_up_piece(l, c, piece, NULL, x);
+}
+
+void
+lookup_see(struct lookup *l, const struct columns *c, size_t piece,
+           int64_t now_s, struct matrix x)
+{
+    look_up_piece(l, c, piece, &now_s, x);
+}
+
+/*
+ * Chains the entries of each row, in order, and lists the first of each; gives
+ * their number. A slot of the hash holds the last entry of a row so far.
+ */
+static size_t
+chain_entries(struct lookup *l)
+{
+    uint32_t mask = (1U << l->slot_bits) - 1U;
+    size_t count = 0;
+
+    memset(l->slots, 0xff, sizeof(*l->slots) << l->slot_bits);
+    for (uint32_t e = 0; e < l->entry_count; e++) {
+        uint64_t hash = (uintptr_t)l->rows[e] * UINT64_C(0x9E3779B97F4A7C15);
+        uint32_t at = (uint32_t)(hash >> (64U - l->slot_bits));
+        uint32_t last = l->slots[at];
+
+        while (last != NO_ENTRY && l->rows[last] != l->rows[e]) {
+            at = (at + 1U) & mask;
+            last = l->slots[at];
+        }
+        l->next[e] = NO_ENTRY;
+        l->slots[at] = e;
+        if (last == NO_ENTRY)
+            l->first[count++] = e;
+        else
+            l->next[last] = e;
     }
+    return count;
 }
 
-void
-lookup_ask_slots(const struct lookup *l, const struct columns *c)
-{
-    size_t n;
-    const uint64_t *ids = batch_ids(l, c, &n);
-
-    table_ask_slots(l->table, ids, n);
-}
-
-void
-lookup_ask_rows(const struct lookup *l, const struct columns *c)
-{
-    size_t n;
-    const uint64_t *ids = batch_ids(l, c, &n);
-
-    table_ask_rows(l->table, ids, n);
-}
-
-void
-lookup_find(struct lookup *l, const struct columns *c, struct matrix x)
-{
-    look_up_batch(l, c, NULL, x);
-}
-
-void
-lookup_see(struct lookup *l, const struct columns *c, int64_t now_s,
-           struct matrix x)
-{
-    look_up_batch(l, c, &now_s, x);
-    chain_entries(l);
-}
-
-/* The gradient of a row that entry e leads: lends dx's own floats where the
- * row came once and has nothing else, otherwise sums into sum. */
+/* Sums into dx's own floats of entry e, which leads a row, and lends them. */
 static const float *
-row_gradient(const struct lookup *l, uint32_t e, struct matrix dx,
-             struct matrix dz, float *sum)
+sum_in_place(const struct lookup *l, uint32_t e, struct matrix dx)
+{
+    float *g = matrix_row(dx, e) + l->offset;
+
+    for (e = l->next[e]; e != NO_ENTRY; e = l->next[e])
+        add_scaled(g, matrix_row(dx, e) + l->offset, 1.0F, l->width);
+    return g;
+}
+
+/* The same into sum (D + L), for bags, and where there are linear weights. */
+static const float *
+sum_apart(const struct lookup *l, uint32_t e, struct matrix dx,
+          struct matrix dz, float *sum)
 {
     bool is_bag = l->kind == FEATURE_BAG;
 
-    if (!is_bag && l->linear == 0 && l->next[e] == END_OF_CHAIN)
-        return matrix_row(dx, e) + l->offset;
     memset(sum, 0, (l->width + l->linear) * sizeof(*sum));
-    for (; e != END_OF_CHAIN; e = l->next[e]) {
+    for (; e != NO_ENTRY; e = l->next[e]) {
         size_t r = is_bag ? l->owners[e] : e;
         float scale = 1.0F;
 
@@ -292,33 +296,44 @@ row_gradient(const struct lookup *l, uint32_t e, struct matrix dx,
     return sum;
 }
 
-/* Asks for the payloads of the distinct rows [first, first + n). */
+/* Asks the caches for the rows of n entries, which are about to change. */
 static void
-change_rows(struct lookup *l, size_t first, size_t n, float **payloads)
+ask_rows(const struct lookup *l, const uint32_t *entries, size_t n,
+         size_t bytes)
 {
-    uint32_t rows[AHEAD] = {0};
+    for (size_t i = 0; i < n; i++) {
+        const char *row = (const char *)l->rows[entries[i]];
 
-    for (size_t i = 0; i < n; i++)
-        rows[i] = l->rows[l->first[first + i]];
-    table_change_many(l->table, rows, n, payloads);
+        for (size_t at = 0; at < bytes; at += LINE_BYTES)
+            __builtin_prefetch(row + at, 1);
+        __builtin_prefetch(row + bytes - 1, 1);
+    }
 }
 
 void
 lookup_learn(struct lookup *l, struct matrix dx, struct matrix dz,
-             const struct optimizer *o, const struct pace *p, float *sum)
+             const struct optimizer *o, const struct pace *p)
 {
+    bool is_plain = l->kind != FEATURE_BAG && l->linear == 0;
     size_t width = l->width + l->linear;
-    size_t count = l->distinct_count;
-    float *payloads[2][AHEAD];
+    size_t bytes =
+        (width + optimizer_state_width(o->kind, width)) * sizeof(float);
+    size_t count = chain_entries(l);
+    struct row_update updates[LOOKUP_ROWS];
 
-    change_rows(l, 0, at_most(count, AHEAD), payloads[0]);
-    for (size_t u = 0; u < count; u++) {
-        size_t block = u / AHEAD;
-        const float *g = row_gradient(l, l->first[u], dx, dz, sum);
+    bytes = bytes < LOOK_BYTES ? bytes : LOOK_BYTES;
+    ask_rows(l, l->first, at_most(count, LOOKUP_ROWS), bytes);
+    for (size_t u = 0; u < count; u += LOOKUP_ROWS) {
+        size_t n = at_most(count - u, LOOKUP_ROWS);
+        const uint32_t *first = l->first + u;
 
-        if (u % AHEAD == 0 && u + AHEAD < count)
-            change_rows(l, u + AHEAD, at_most(count - u - AHEAD, AHEAD),
-                        payloads[(block + 1) % 2]);
-        optimizer_apply_row(o, p, payloads[block % 2][u % AHEAD], g, width);
+        ask_rows(l, first + n, at_most(count - u - n, LOOKUP_ROWS), bytes);
+        for (size_t i = 0; i < n; i++) {
+            updates[i].row = l->rows[first[i]];
+            updates[i].g =
+                is_plain ? sum_in_place(l, first[i], dx)
+                         : sum_apart(l, first[i], dx, dz, l->sums + i * width);
+        }
+        optimizer_apply_rows(o, p, updates, n, width);
     }
 }

@@ -14,15 +14,15 @@
  * its entries, and an empty bag is one entry of the missing id. A table row
  * holds the embedding (D), then one linear weight a logit (L, may be 0).
  *
- * Thread: one at a time. Allocates: table blocks
- * at most, but for lookup_init.
+ * A batch is looked up in pieces of LOOKUP_ROWS rows, each in three touches:
+ * lookup_ask, lookup_aim, lookup_find or lookup_see. While a piece waits for
+ * memory, other pieces and other features have their turn: of one feature,
+ * piece i may be found when i + 1 was aimed and before i + 2 is asked.
+ *
+ * Thread: one at a time. Allocates: table blocks at most, but for lookup_init.
  */
 
-struct lookup_slot {
-    uint32_t stamp;
-    uint32_t row;
-    uint32_t distinct;
-};
+#define LOOKUP_ROWS 16
 
 struct lookup {
     struct table *table; /* owned */
@@ -34,19 +34,17 @@ struct lookup {
     size_t offset;        /* of the embedding in the inputs */
     size_t linear_offset; /* of the linear weights behind the inputs */
 
+    struct table_probe *probes[2]; /* (LOOKUP_ROWS * ids_max) of a piece */
     size_t entry_max;
     size_t entry_count;
-    uint32_t *rows;   /* (entry_max) of the table */
+    float **rows;     /* (entry_max) payloads */
     uint32_t *next;   /* (entry_max) the next entry of the same row */
+    uint32_t *first;  /* (entry_max) first entry of each distinct row */
     uint32_t *starts; /* BAG (B + 1) first entry of each row of the batch */
     uint32_t *owners; /* BAG (entry_max) row of the batch */
-
-    size_t distinct_count;
-    uint32_t *first; /* (entry_max) first entry of each distinct row */
-    uint32_t *last;  /* (entry_max) */
-    struct lookup_slot *slots;
-    uint32_t slot_bits;
-    uint32_t stamp; /* of this batch's slots */
+    uint32_t *slots;  /* (1 << slot_bits) a hash of rows: entry, or none */
+    unsigned slot_bits;
+    float *sums; /* (LOOKUP_ROWS, D + L) gradients */
 };
 
 /* lookup_init allocates for batches of batch_max rows; kind, column, ids_max,
@@ -57,35 +55,35 @@ must_check enum status lookup_init(struct lookup *l, size_t batch_max,
 /* lookup_fini frees what lookup_init allocated, and the table. */
 void lookup_fini(struct lookup *l);
 
-/* lookup_ask_slots, then lookup_ask_rows, ask the caches for what lookup_find
- * will read; see table_ask_slots. */
-void lookup_ask_slots(const struct lookup *l, const struct columns *c);
-void lookup_ask_rows(const struct lookup *l, const struct columns *c);
+/* lookup_ask begins with a piece of the batch; without rows in it, it does
+ * nothing, and so do the others. */
+void lookup_ask(struct lookup *l, const struct columns *c, size_t piece);
+
+/* lookup_aim goes on with it. */
+void lookup_aim(struct lookup *l, const struct columns *c, size_t piece);
 
 /*
- * lookup_find finds the rows of a batch, changes nothing in the table, and
- * writes the batch's inputs.
+ * lookup_find finds a piece's rows, changes nothing in the table, and writes
+ * the piece's inputs.
  *
  * x (B, .) columns offset.. (D) and linear_offset.. (L) written
  */
-void lookup_find(struct lookup *l, const struct columns *c, struct matrix x);
+void lookup_find(struct lookup *l, const struct columns *c, size_t piece,
+                 struct matrix x);
+
+/* lookup_see counts and admits a piece's ids at now_s, and writes its inputs as
+ * lookup_find does. The pieces of a batch come in order, from 0. */
+void lookup_see(struct lookup *l, const struct columns *c, size_t piece,
+                int64_t now_s, struct matrix x);
 
 /*
- * lookup_see counts and admits a batch's ids at now_s, writes its inputs as
- * lookup_find does, and chains the entries of each distinct row for
- * lookup_learn.
- */
-void lookup_see(struct lookup *l, const struct columns *c, int64_t now_s,
-                struct matrix x);
-
-/*
- * lookup_learn sums the gradients of each distinct row and updates it once.
+ * lookup_learn sums the gradients of each distinct row of the pieces seen and
+ * updates it once.
  *
- * dx  (B, N) read
- * dz  (B, .) read
- * sum (D + L) scratch
+ * dx (B, N) read, and the feature's own columns used for sums
+ * dz (B, .) read
  */
 void lookup_learn(struct lookup *l, struct matrix dx, struct matrix dz,
-                  const struct optimizer *o, const struct pace *p, float *sum);
+                  const struct optimizer *o, const struct pace *p);
 
 #endif

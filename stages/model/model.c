@@ -215,7 +215,6 @@ carve_worker(const struct model *m, struct worker *w, struct carver *c)
         w->dx0 = carve_matrix(c, C, m->N);
         w->dp = carve_matrix(c, C, m->N);
     }
-    w->row = carve(c, widest_row(m));
 }
 
 static enum status

@@ -97,7 +97,6 @@ struct worker {
     struct matrix dhidden[MODEL_LAYERS_MAX];
     struct matrix dx0; /* (C, N) by the cross layers' products */
     struct matrix dp;  /* (C, N) */
-    float *row;        /* the widest table row */
     float *block;      /* owns all of the above */
     struct task_loss *losses;
     double objective;

@@ -15,9 +15,6 @@
 /* Below this many rows a call is not worth waking the helpers for. */
 #define SHARED_ROWS_MIN 64
 
-/* Batches up to here ask all tables before they search the first. */
-#define FEW_ROWS 2
-
 /* A gradient above this could overflow when squared and summed. */
 #define GRADIENT_MAX 1e17F
 
@@ -37,18 +34,31 @@ batch_inputs(const struct model *m)
     return matrix_view(m->inputs, m->batch->row_count, m->G);
 }
 
+/*
+ * Looks the batch up in every step-th table. In each turn a table finds one
+ * piece, aims at the one after and asks for the one after that: so the misses
+ * of all tables and of several pieces overlap, also when the batch is small.
+ */
 static void
-find_tables(struct model *m, size_t first, size_t step)
+look_up_tables(struct model *m, size_t first, size_t step, const int64_t *now_s)
 {
-    /* One table alone overlaps the misses of many rows, not of a few. */
-    if (m->batch->row_count <= FEW_ROWS) {
-        for (size_t i = first; i < m->lookup_count; i += step)
-            lookup_ask_slots(&m->lookups[i], m->batch);
-        for (size_t i = first; i < m->lookup_count; i += step)
-            lookup_ask_rows(&m->lookups[i], m->batch);
+    const struct columns *c = m->batch;
+    size_t pieces = (c->row_count + LOOKUP_ROWS - 1) / LOOKUP_ROWS;
+    struct matrix x = batch_inputs(m);
+
+    for (size_t turn = 0; turn < pieces + 2; turn++) {
+        for (size_t i = first; i < m->lookup_count; i += step) {
+            struct lookup *l = &m->lookups[i];
+
+            if (turn >= 2 && now_s != NULL)
+                lookup_see(l, c, turn - 2, *now_s, x);
+            else if (turn >= 2)
+                lookup_find(l, c, turn - 2, x);
+            if (turn >= 1)
+                lookup_aim(l, c, turn - 1);
+            lookup_ask(l, c, turn);
+        }
     }
-    for (size_t i = first; i < m->lookup_count; i += step)
-        lookup_find(&m->lookups[i], m->batch, batch_inputs(m));
 }
 
 static void
@@ -56,7 +66,7 @@ find_part(void *ctx, size_t number)
 {
     struct model *m = ctx;
 
-    find_tables(m, number, m->spec.threads);
+    look_up_tables(m, number, m->spec.threads, NULL);
 }
 
 static void
@@ -64,9 +74,9 @@ see_part(void *ctx, size_t number)
 {
     struct model *m = ctx;
 
-    for (size_t i = number; i < m->lookup_count; i += m->spec.threads)
-        lookup_see(&m->lookups[i], m->batch,
-                   m->counters[COUNTER_CLOCK_MS] / 1000, batch_inputs(m));
+    int64_t now_s = m->counters[COUNTER_CLOCK_MS] / 1000;
+
+    look_up_tables(m, number, m->spec.threads, &now_s);
 }
 
 static void
@@ -199,8 +209,7 @@ change_part(void *ctx, size_t number)
     for (size_t i = number; i < m->lookup_count; i += m->spec.threads) {
         struct lookup *l = &m->lookups[i];
 
-        lookup_learn(l, dx, dz, &m->spec.tables, &m->table_pace,
-                     m->workers[number].row);
+        lookup_learn(l, dx, dz, &m->spec.tables, &m->table_pace);
     }
     for (size_t i = number; i < m->numeric_count; i += m->spec.threads) {
         const struct model_feature *f = m->numerics[i].feature;
@@ -242,7 +251,7 @@ model_predict(struct model *m, const struct columns *c, float *logits)
         helpers_run(m->helpers, find_part, m);
         helpers_run(m->helpers, forward_part, m);
     } else {
-        find_tables(m, 0, 1);
+        look_up_tables(m, 0, 1, NULL);
         forward_rows(m, &m->workers[0], 0, c->row_count);
     }
     write_logits(m, logits);

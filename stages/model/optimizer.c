@@ -176,17 +176,17 @@ apply_rowwise(const struct optimizer *o, float rate, float scale,
         w[i] -= step * (scale * g[i] + l2 * w[i]);
 }
 
-void
-optimizer_apply_row(const struct optimizer *o, const struct pace *p, float *row,
-                    const float *g, size_t width)
+static void
+apply_row(const struct optimizer *o, const struct pace *p,
+          const struct row_update *r, size_t width)
 {
     bool has_second = o->kind == OPTIMIZER_ADAM;
-    struct update u = {row, row + width, has_second ? row + 2 * width : NULL, g,
-                       width};
+    struct update u = {r->row, r->row + width,
+                       has_second ? r->row + 2 * width : NULL, r->g, width};
     float scale = 1.0F;
 
     if (o->clip_norm > 0.0F) {
-        double norm = sqrt(squares(g, width));
+        double norm = sqrt(squares(r->g, width));
 
         if (norm > (double)o->clip_norm)
             scale = (float)((double)o->clip_norm / norm);
@@ -195,4 +195,20 @@ optimizer_apply_row(const struct optimizer *o, const struct pace *p, float *row,
         apply_rowwise(o, p->rate, scale, &u);
     else
         optimizer_apply(o, p, scale, &u);
+}
+
+void
+optimizer_apply_rows(const struct optimizer *o, const struct pace *p,
+                     const struct row_update *u, size_t n, size_t width)
+{
+    if (o->kind != OPTIMIZER_ADAGRAD || o->clip_norm > 0.0F) {
+        for (size_t i = 0; i < n; i++)
+            apply_row(o, p, &u[i], width);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct update one = {u[i].row, u[i].row + width, NULL, u[i].g, width};
+
+        apply_adagrad(o, p->rate, 1.0F, &one);
+    }
 }

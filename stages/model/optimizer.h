@@ -55,13 +55,15 @@ struct update {
 void optimizer_apply(const struct optimizer *o, const struct pace *p,
                      float scale, const struct update *u);
 
-/*
- * optimizer_apply_row changes one table row, clipping its own gradient.
- *
- * row (width + optimizer_state_width) parameters, then state
- * g   (width) read
- */
-void optimizer_apply_row(const struct optimizer *o, const struct pace *p,
-                         float *row, const float *g, size_t width);
+/* A table row to change: its parameters (width), behind them its state, and
+ * its gradient (width). */
+struct row_update {
+    float *row;
+    const float *g;
+};
+
+/* optimizer_apply_rows changes n table rows, clipping each one's gradient. */
+void optimizer_apply_rows(const struct optimizer *o, const struct pace *p,
+                          const struct row_update *u, size_t n, size_t width);
 
 #endif

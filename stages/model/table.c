@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RING           32u   /* ids under way at once */
-#define EXPIRY_ROWS    1024u /* looked at in one call */
+#define LINE_BYTES     ((size_t)64)
+#define LOOK_BYTES     ((size_t)512) /* of a row, asked for at most */
+#define EXPIRY_ROWS    1024u         /* looked at in one call */
 #define CANDIDATES_MIN 1024u
 
 static uint64_t
@@ -93,21 +94,29 @@ cut_time(int64_t now_s)
 }
 
 static uint32_t
-add_sighting(uint32_t sightings)
+add_one(uint32_t sightings)
 {
     return sightings == UINT32_MAX ? sightings : sightings + 1;
 }
 
 static void
+add_sighting(struct row_meta *m, uint32_t now)
+{
+    m->sightings = add_one(m->sightings);
+    m->last_seen = m->last_seen < now ? now : m->last_seen;
+}
+
+static void
 count_sighting(struct table_store *s, uint32_t row, uint32_t now)
 {
-    struct row_meta *m;
-
     table_store_keep(s, row);
-    m = table_store_meta(s, row);
-    m->sightings = add_sighting(m->sightings);
-    if (m->last_seen < now)
-        m->last_seen = now;
+    add_sighting(table_store_meta(s, row), now);
+}
+
+static struct row_meta *
+meta_of(const struct table_probe *p)
+{
+    return (struct row_meta *)p->payload - 1;
 }
 
 /* Gives an id its row, taking over from its candidate (0: it has none). */
@@ -126,7 +135,7 @@ admit_id(struct table *t, uint64_t id, uint32_t candidate, uint32_t now)
         table_store_drop(&t->candidates, candidate);
     }
     m = table_store_meta(&t->rows, row);
-    m->sightings = add_sighting(before);
+    m->sightings = add_one(before);
     m->last_seen = now;
     return row;
 }
@@ -151,7 +160,7 @@ see_unknown(struct table *t, uint64_t id, uint64_t hash, uint32_t now)
     if (candidate != 0) {
         const struct row_meta *m = table_store_meta(&t->candidates, candidate);
 
-        sightings = add_sighting(m->sightings);
+        sightings = add_one(m->sightings);
     }
     if (sightings >= t->spec.admit_after) {
         row = admit_id(t, id, candidate, now);
@@ -163,37 +172,6 @@ see_unknown(struct table *t, uint64_t id, uint64_t hash, uint32_t now)
     if (row == 0 && candidate != 0)
         count_sighting(&t->candidates, candidate, now);
     return row;
-}
-
-/* The second touch of an id, which asks for a candidate where it has no row. */
-static uint32_t
-guess_row(const struct table *t, uint64_t hash)
-{
-    uint32_t row = table_store_guess(&t->rows, hash);
-
-    if (row == 0 && t->spec.admit_after > 1)
-        table_index_prefetch(&t->candidates.index, hash);
-    return row;
-}
-
-/* The third touch of an id: its row's meta and payload have been asked for. */
-static uint32_t
-see_one(struct table *t, uint64_t id, uint64_t hash, uint32_t guess,
-        uint32_t now)
-{
-    /* Row 0 has id 0, so a missing id must not pass for its row. */
-    if (guess == 0 || table_store_meta(&t->rows, guess)->id != id)
-        return see_unknown(t, id, hash, now);
-    count_sighting(&t->rows, guess, now);
-    return guess;
-}
-
-static uint32_t
-find_one(const struct table *t, uint64_t id, uint64_t hash, uint32_t guess)
-{
-    if (guess == 0 || table_store_meta(&t->rows, guess)->id == id)
-        return guess;
-    return table_store_find(&t->rows, hash, id);
 }
 
 /* Looks at the next rows of a store; gives the number of rows freed. */
@@ -276,9 +254,9 @@ table_new(struct table **out, const struct table_spec *spec, struct error *err)
         goto nomem;
     if (!table_store_init(&t->candidates, candidate_max, 0))
         goto nomem;
-    t->rows.look_bytes = spec->width * sizeof(float);
-    if (t->rows.look_bytes > TABLE_LOOK_BYTES)
-        t->rows.look_bytes = TABLE_LOOK_BYTES;
+    t->look_bytes = sizeof(struct row_meta) + spec->width * sizeof(float);
+    if (t->look_bytes > LOOK_BYTES)
+        t->look_bytes = LOOK_BYTES;
     memset(table_store_payload(&t->rows, 0), 0, spec->width * sizeof(float));
     table_fill_state(t, 0);
     *out = t;
@@ -305,88 +283,85 @@ table_free(struct table **self)
     free(t);
 }
 
-/*
- * Each id is touched three times, RING / 2 ids apart, and each touch asks the
- * caches for what the next one reads: its slot, then its row. So the misses of
- * many ids overlap, and no touch waits for the one before.
- */
 void
-table_find(const struct table *t, const uint64_t *ids, size_t n, uint32_t *rows)
-{
-    uint64_t hashes[RING];
-
-    OBJ_CHECK(t, TABLE_MAGIC);
-    for (size_t i = 0; i < n + RING; i++) {
-        if (i >= RING)
-            rows[i - RING] =
-                find_one(t, ids[i - RING], hashes[i % RING], rows[i - RING]);
-        if (i < n)
-            hashes[i % RING] = table_store_ask(&t->rows, ids[i]);
-        if (i >= RING / 2 && i - RING / 2 < n)
-            rows[i - RING / 2] =
-                table_store_guess(&t->rows, hashes[(i - RING / 2) % RING]);
-    }
-}
-
-void
-table_ask_slots(const struct table *t, const uint64_t *ids, size_t n)
-{
-    OBJ_CHECK(t, TABLE_MAGIC);
-    for (size_t i = 0; i < n; i++)
-        (void)table_store_ask(&t->rows, ids[i]);
-}
-
-void
-table_ask_rows(const struct table *t, const uint64_t *ids, size_t n)
-{
-    OBJ_CHECK(t, TABLE_MAGIC);
-    for (size_t i = 0; i < n; i++)
-        (void)table_store_guess(&t->rows, table_hash(ids[i]));
-}
-
-void
-table_see(struct table *t, const uint64_t *ids, size_t n, int64_t now_s,
-          uint32_t *rows)
-{
-    uint32_t now = cut_time(now_s);
-    uint64_t hashes[RING];
-
-    OBJ_CHECK(t, TABLE_MAGIC);
-    for (size_t i = 0; i < n + RING; i++) {
-        if (i >= RING)
-            rows[i - RING] = see_one(t, ids[i - RING], hashes[i % RING],
-                                     rows[i - RING], now);
-        if (i < n)
-            hashes[i % RING] = table_store_ask(&t->rows, ids[i]);
-        if (i >= RING / 2 && i - RING / 2 < n)
-            rows[i - RING / 2] = guess_row(t, hashes[(i - RING / 2) % RING]);
-    }
-}
-
-const float *
-table_row(const struct table *t, uint32_t row)
-{
-    assert(row < t->rows.at.used);
-    return table_store_payload(&t->rows, row);
-}
-
-float *
-table_change(struct table *t, uint32_t row)
-{
-    assert(row < t->rows.at.used);
-    table_store_keep(&t->rows, row);
-    return table_store_payload(&t->rows, row);
-}
-
-void
-table_change_many(struct table *t, const uint32_t *rows, size_t n,
-                  float **payloads)
+table_ask(const struct table *t, const uint64_t *ids, size_t n,
+          struct table_probe *probes)
 {
     OBJ_CHECK(t, TABLE_MAGIC);
     for (size_t i = 0; i < n; i++) {
-        payloads[i] = table_change(t, rows[i]);
-        __builtin_prefetch(payloads[i], 1);
-        __builtin_prefetch(payloads[i] + t->spec.width, 1);
+        struct table_probe *p = &probes[i];
+
+        p->id = ids[i];
+        p->hash = table_hash(ids[i]);
+        p->line = table_index_line(&t->rows.index, p->hash);
+        __builtin_prefetch(p->line);
+    }
+}
+
+/* Asks the caches for the first bytes of what is at that address. */
+static void
+ask_bytes(const void *at, size_t bytes)
+{
+    const char *first = at;
+
+    __builtin_prefetch(first);
+    for (size_t i = LINE_BYTES; i < bytes - 1; i += LINE_BYTES)
+        __builtin_prefetch(first + i);
+    __builtin_prefetch(first + bytes - 1);
+}
+
+void
+table_aim(const struct table *t, struct table_probe *probes, size_t n)
+{
+    const struct table_index *x = &t->rows.index;
+
+    OBJ_CHECK(t, TABLE_MAGIC);
+    for (size_t i = 0; i < n; i++) {
+        struct table_probe *p = &probes[i];
+
+        p->row = table_index_guess(x, p->line, p->hash);
+        p->payload = table_store_payload(&t->rows, p->row);
+        ask_bytes(meta_of(p), t->look_bytes);
+    }
+    for (size_t i = 0; t->spec.admit_after > 1 && i < n; i++) {
+        if (probes[i].row == 0)
+            __builtin_prefetch(
+                table_index_line(&t->candidates.index, probes[i].hash));
+    }
+}
+
+void
+table_find(const struct table *t, struct table_probe *probes, size_t n)
+{
+    OBJ_CHECK(t, TABLE_MAGIC);
+    for (size_t i = 0; i < n; i++) {
+        struct table_probe *p = &probes[i];
+
+        if (p->row == 0 || meta_of(p)->id == p->id)
+            continue;
+        p->row = table_store_find(&t->rows, p->hash, p->id);
+        p->payload = table_store_payload(&t->rows, p->row);
+    }
+}
+
+void
+table_see(struct table *t, struct table_probe *probes, size_t n, int64_t now_s)
+{
+    uint32_t now = cut_time(now_s);
+
+    OBJ_CHECK(t, TABLE_MAGIC);
+    for (size_t i = 0; i < n; i++) {
+        struct table_probe *p = &probes[i];
+
+        /* Row 0 has id 0, so a missing id must not pass for its row. */
+        if (p->row != 0 && meta_of(p)->id == p->id) {
+            table_store_keep(&t->rows, p->row);
+            add_sighting(meta_of(p), now);
+            continue;
+        }
+        p->row = see_unknown(t, p->id, p->hash, now);
+        p->payload = table_store_payload(&t->rows, p->row);
+        table_store_keep(&t->rows, p->row);
     }
 }
 

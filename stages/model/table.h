@@ -9,13 +9,12 @@
  * rows_max, with admission after n sightings, expiry by event time, and
  * snapshots that are read in slices while rows change.
  *
- * A row is `width` parameters followed by `state_width` floats of optimizer
- * state, contiguous, 64-byte aligned when its size allows. Row 0 serves missing
- * and unknown ids; it is learned like any other, never expires, and is not
- * counted in rows_max. The index is an extendible hash of small segments, so
- * that growing never rehashes more than one segment. At rows_max the policy is
- * stated: new ids are served by row 0 and counted as refused until expiry
- * frees rows.
+ * A row's payload is `width` parameters followed by `state_width` floats of
+ * optimizer state. Row 0 serves missing and unknown ids; it is learned like any
+ * other, never expires, and is not counted in rows_max. The index is an
+ * extendible hash of small segments, so that growing never rehashes more than
+ * one segment. At rows_max the policy is stated: new ids are served by row 0
+ * and counted as refused until expiry frees rows.
  *
  * Thread: one at a time (the owner hands different tables to different
  * helpers). Allocates: blocks and segments only, of memory that a thread
@@ -43,51 +42,44 @@ table_new(struct table **out, const struct table_spec *spec, struct error *err);
 void table_free(struct table **self);
 
 /*
- * table_find writes the row numbers of n ids, 0 for those without a row;
- * changes nothing. Prefetches across the n.
+ * An id on its way to its row. That takes three touches: table_ask, table_aim,
+ * and table_see or table_find. Each of the first two asks the caches for what
+ * the next touch reads, so nobody waits for memory who has other ids to touch
+ * between them (some dozens are enough, of whatever table).
  */
-void table_find(const struct table *t, const uint64_t *ids, size_t n,
-                uint32_t *rows);
+struct table_probe {
+    uint64_t id;
+    uint64_t hash;
+    const uint64_t *line; /* of the index, where the search begins */
+    float *payload;
+    uint32_t row;
+};
+
+/* table_ask begins the way of n ids. */
+void table_ask(const struct table *t, const uint64_t *ids, size_t n,
+               struct table_probe *probes);
+
+/* table_aim goes on with it. */
+void table_aim(const struct table *t, struct table_probe *probes, size_t n);
 
 /*
- * table_see counts a sighting of each of n ids (in order, duplicates counted
- * each) at event time now_s, admits what is due, and writes the row numbers. It
- * also asks the caches for the rows. Times are kept in 32 bits, 1970 to 2106; 0
- * and before are "unknown", and the id's time then begins when expiry first
- * meets it. An id that is not admitted is remembered as a candidate; at
- * max(rows_max, 1024) candidates, or without memory, it is not, and counted as
- * refused. Allocates: blocks and segments.
+ * table_find writes the row and payload of each of n probes, row 0 for ids
+ * without one; changes nothing, and nobody may write to these payloads.
  */
-void table_see(struct table *t, const uint64_t *ids, size_t n, int64_t now_s,
-               uint32_t *rows);
+void table_find(const struct table *t, struct table_probe *probes, size_t n);
 
 /*
- * table_ask_slots, then table_ask_rows, ask the caches for what table_find will
- * read of n ids: for few ids in many tables, whose misses overlap when all
- * tables are asked before the first is searched.
+ * table_see counts a sighting of each of n probes (in order, duplicates counted
+ * each) at event time now_s, admits what is due, and writes row and payload,
+ * which may be changed until the next table_snapshot_begin or
+ * table_snapshot_read. Times are kept in 32 bits, 1970 to 2106; 0 and before
+ * are "unknown", and the id's time then begins when expiry first meets it. An
+ * id that is not admitted is remembered as a candidate; at max(rows_max, 1024)
+ * candidates, or without memory, it is not, and counted as refused. Allocates:
+ * blocks and segments.
  */
-void table_ask_slots(const struct table *t, const uint64_t *ids, size_t n);
-void table_ask_rows(const struct table *t, const uint64_t *ids, size_t n);
-
-/* table_row lends a row's parameters (width), read only, valid until the
- * table is freed (rows never move). */
-const float *table_row(const struct table *t, uint32_t row);
-
-/*
- * table_change lends a row's parameters and state for changing: saves its copy
- * first while a snapshot has not read it yet.
- */
-float *table_change(struct table *t, uint32_t row);
-
-/*
- * table_change_many is table_change for n rows (duplicates are fine), and asks
- * the caches for them.
- *
- * rows     (n) read
- * payloads (n) written: parameters, behind them the state, of each row
- */
-void table_change_many(struct table *t, const uint32_t *rows, size_t n,
-                       float **payloads);
+void table_see(struct table *t, struct table_probe *probes, size_t n,
+               int64_t now_s);
 
 /*
  * table_expire walks a bounded piece of the rows and frees those not seen for

@@ -264,14 +264,31 @@ add_late(void *block)
         pool.late[pool.late_count++] = block;
 }
 
+/* Wakes the feeder, or starts it; with the lock held. */
+static void
+call_feeder(void)
+{
+    if (!pool.has_thread)
+        start_feeder();
+    (void)pthread_cond_signal(&pool.has_work);
+}
+
+void
+table_blocks_warm(void *block)
+{
+    (void)pthread_mutex_lock(&pool.lock);
+    add_late(block);
+    call_feeder();
+    (void)pthread_mutex_unlock(&pool.lock);
+}
+
 /* A prepared block, or a cold one; is_lasting: to be made a huge page of. */
 static void *
-take(void *first, bool is_lasting)
+take(bool is_lasting)
 {
     void *block;
 
     (void)pthread_mutex_lock(&pool.lock);
-    add_late(first);
     if (pool.ready_count > 0) {
         block = pool.ready[--pool.ready_count];
     } else {
@@ -279,23 +296,21 @@ take(void *first, bool is_lasting)
         add_late(is_lasting ? block : NULL);
     }
     pool.taken += block != NULL;
-    if (!pool.has_thread)
-        start_feeder();
-    (void)pthread_cond_signal(&pool.has_work);
+    call_feeder();
     (void)pthread_mutex_unlock(&pool.lock);
     return block;
 }
 
 void *
-table_blocks_take(void *first)
+table_blocks_take(void)
 {
-    return take(first, true);
+    return take(true);
 }
 
 void *
 table_blocks_borrow(void)
 {
-    return take(NULL, false);
+    return take(false);
 }
 
 void

@@ -28,13 +28,14 @@ void table_blocks_leave(void);
  * arrays that may stay small. NULL: no memory. Blocks: never. */
 void *table_blocks_cold(void);
 
-/*
- * table_blocks_take gives a prepared block, or else a cold one of which the
- * feeder makes a huge page while it is in use. first is the array's block of
- * base pages, when this is its second, and gets the same; NULL otherwise. NULL:
- * no memory. Starts the feeder when it does not run. Blocks: never.
- */
-void *table_blocks_take(void *first);
+/* table_blocks_warm has the feeder make a huge page of a cold block in use.
+ * Starts the feeder when it does not run. Blocks: never. */
+void table_blocks_warm(void *block);
+
+/* table_blocks_take gives a prepared block, or else a cold one that is warmed
+ * at once. NULL: no memory. Starts the feeder when it does not run. Blocks:
+ * never. */
+void *table_blocks_take(void);
 
 /* table_blocks_borrow is table_blocks_take for a block that goes back soon: it
  * stays as it is. */

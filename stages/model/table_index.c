@@ -32,9 +32,9 @@ put_slot(struct table_segment *s, uint64_t slot)
 }
 
 static uint64_t
-hash_row(const struct table_pages *meta, uint32_t row)
+hash_row(const struct table_pages *rows, uint32_t row)
 {
-    const struct row_meta *m = table_pages_at(meta, row);
+    const struct row_meta *m = table_pages_at(rows, row);
 
     return table_hash(m->id);
 }
@@ -88,7 +88,7 @@ link_twin(struct table_index *x, uint64_t hash, struct table_segment *twin)
 /* Splits the segment of this hash by its rows' next bit. */
 static bool
 split_segment(struct table_index *x, uint64_t hash,
-              const struct table_pages *meta)
+              const struct table_pages *rows)
 {
     struct table_segment *s = table_index_segment(x, hash);
     struct table_segment *twin;
@@ -111,9 +111,9 @@ split_segment(struct table_index *x, uint64_t hash,
     s->depth++;
     for (size_t i = 0; i < count; i++) {
         size_t ahead = i + PREFETCH_ROWS < count ? i + PREFETCH_ROWS : i;
-        uint64_t h = hash_row(meta, (uint32_t)slots[i]);
+        uint64_t h = hash_row(rows, (uint32_t)slots[i]);
 
-        __builtin_prefetch(table_pages_at(meta, (uint32_t)slots[ahead]));
+        __builtin_prefetch(table_pages_at(rows, (uint32_t)slots[ahead]));
         put_slot((h >> (64 - s->depth) & 1) != 0 ? twin : s, slots[i]);
     }
     link_twin(x, hash, twin);
@@ -160,7 +160,7 @@ table_index_fini(struct table_index *x)
 
 uint32_t
 table_index_find(const struct table_index *x, uint64_t hash, uint64_t id,
-                 const struct table_pages *meta)
+                 const struct table_pages *rows)
 {
     const struct table_segment *s = table_index_segment(x, hash);
     uint32_t at = table_index_home((uint32_t)hash);
@@ -170,8 +170,21 @@ table_index_find(const struct table_index *x, uint64_t hash, uint64_t id,
 
         if (s->slots[at] >> 32 != (uint32_t)hash)
             continue;
-        m = table_pages_at(meta, (uint32_t)s->slots[at]);
+        m = table_pages_at(rows, (uint32_t)s->slots[at]);
         if (m->id == id)
+            return (uint32_t)s->slots[at];
+    }
+    return 0;
+}
+
+uint32_t
+table_index_guess_on(const struct table_index *x, uint64_t hash)
+{
+    const struct table_segment *s = table_index_segment(x, hash);
+    uint32_t at = table_index_home((uint32_t)hash) + (uint32_t)TABLE_LINE_SLOTS;
+
+    for (at %= TABLE_SEGMENT_SLOTS; s->slots[at] != 0; at = next_slot(at)) {
+        if (s->slots[at] >> 32 == (uint32_t)hash)
             return (uint32_t)s->slots[at];
     }
     return 0;
@@ -179,12 +192,12 @@ table_index_find(const struct table_index *x, uint64_t hash, uint64_t id,
 
 bool
 table_index_put(struct table_index *x, uint64_t hash, uint32_t row,
-                const struct table_pages *meta)
+                const struct table_pages *rows)
 {
     struct table_segment *s = table_index_segment(x, hash);
 
     assert(row != 0);
-    while (s->used >= SPLIT_AT && split_segment(x, hash, meta))
+    while (s->used >= SPLIT_AT && split_segment(x, hash, rows))
         s = table_index_segment(x, hash);
     /* Probing ends at an empty slot, so one always stays. */
     if (s->used + 1 >= TABLE_SEGMENT_SLOTS)

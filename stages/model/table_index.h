@@ -8,17 +8,18 @@
  * The index of a table, id -> row: extendible hashing. The top bits of an id's
  * hash choose a segment of 16 KiB by way of a directory; inside it a slot
  * holds the hash's low 32 bits (the tag) and the row, found by linear probing
- * from a place that depends on the tag alone. A segment splits at a load of
- * 0.8, which touches only its own rows. Removal shifts back, so nothing piles
- * up. A tag is a hint: who asks compares the row's id.
+ * from the beginning of a cache line that depends on the tag alone, so that
+ * nearly every search reads one line. A segment splits at a load of 0.8, which
+ * touches only its own rows. Removal shifts back, so nothing piles up. A tag is
+ * a hint: who asks compares the row's id.
  *
  *   hash  | directory (depth bits) |       ...       |    tag (32)   |
  *                   |                                       |
  *   directory [ s0 s0 s1 s2 ... ] -> segment { slots[2040]: tag, row }
  */
 
-/* What the table knows of a row besides its numbers; free: id 0, and
- * last_seen links to the next free row. */
+/* How every row begins: what the table knows of it besides its numbers; free:
+ * id 0, and last_seen links to the next free row. */
 struct row_meta {
     uint64_t id;
     uint32_t sightings;
@@ -54,10 +55,10 @@ void table_index_fini(struct table_index *x);
  * table_index_find gives the row of an id, 0 when it has none.
  *
  * hash  table_hash(id)
- * meta  struct row_meta of all rows, for comparing ids
+ * rows  each begins with its struct row_meta, for comparing ids
  */
 uint32_t table_index_find(const struct table_index *x, uint64_t hash,
-                          uint64_t id, const struct table_pages *meta);
+                          uint64_t id, const struct table_pages *rows);
 
 /*
  * table_index_put adds a row (not 0) under a hash that has none. False: no
@@ -65,7 +66,7 @@ uint32_t table_index_find(const struct table_index *x, uint64_t hash,
  * observable changed. Allocates: a segment, sometimes a directory.
  */
 bool table_index_put(struct table_index *x, uint64_t hash, uint32_t row,
-                     const struct table_pages *meta);
+                     const struct table_pages *rows);
 
 /* table_index_remove takes out a row that was put under this hash. */
 void table_index_remove(struct table_index *x, uint64_t hash, uint32_t row);
@@ -89,7 +90,9 @@ table_hash(uint64_t id)
 static inline uint32_t
 table_index_home(uint64_t tag)
 {
-    return (uint32_t)((tag * TABLE_SEGMENT_SLOTS) >> 32);
+    const uint64_t lines = TABLE_SEGMENT_SLOTS / TABLE_LINE_SLOTS;
+
+    return (uint32_t)((tag * lines) >> 32) * (uint32_t)TABLE_LINE_SLOTS;
 }
 
 /* table_index_segment lends the segment that a hash belongs to. */
@@ -99,41 +102,46 @@ table_index_segment(const struct table_index *x, uint64_t hash)
     return x->directory[(hash >> 1) >> (63 - x->depth)];
 }
 
-/* table_index_prefetch asks the caches for the slot where a probe begins. */
-static inline void
-table_index_prefetch(const struct table_index *x, uint64_t hash)
+/* table_index_line lends the cache line where a probe begins. */
+static inline const uint64_t *
+table_index_line(const struct table_index *x, uint64_t hash)
 {
     const struct table_segment *s = table_index_segment(x, hash);
 
-    __builtin_prefetch(&s->slots[table_index_home((uint32_t)hash)]);
+    return &s->slots[table_index_home((uint32_t)hash)];
 }
 
+/* table_index_guess_on is table_index_guess without the first line. */
+uint32_t table_index_guess_on(const struct table_index *x, uint64_t hash);
+
 /*
- * table_index_guess gives the first row whose tag matches, 0 when none does,
- * reading no row: right but for one id in a million or so.
+ * table_index_guess gives a row whose tag matches, 0 when none does, reading no
+ * row: right but for one id in a million or so.
+ *
+ * line  table_index_line of this hash; since then the index may have grown, and
+ *       then the guess may be 0 where there is a row
  */
 static inline uint32_t
-table_index_guess(const struct table_index *x, uint64_t hash)
+table_index_guess(const struct table_index *x, const uint64_t *line,
+                  uint64_t hash)
 {
-    const struct table_segment *s = table_index_segment(x, hash);
-    uint32_t tag = (uint32_t)hash;
-    uint32_t at = table_index_home(tag);
-    const uint64_t *line = &s->slots[at / TABLE_LINE_SLOTS * TABLE_LINE_SLOTS];
-    unsigned match = 0;
+    uint64_t tag = hash << 32;
+    uint64_t best = UINT64_MAX;
+    bool has_end = false;
 
-    /* Slots of one tag have one home, so wherever in the home's cache line the
-     * tag stands, it is the chain's; without a branch a slot. */
-    for (unsigned i = 0; i < TABLE_LINE_SLOTS; i++)
-        match |= (unsigned)((line[i] ^ hash << 32) >> 32 == 0 && line[i] != 0)
-                 << i;
-    if (match != 0)
-        return (uint32_t)line[__builtin_ctz(match)];
-    while (s->slots[at] != 0) {
-        if (s->slots[at] >> 32 == tag)
-            return (uint32_t)s->slots[at];
-        at = at + 1 == TABLE_SEGMENT_SLOTS ? 0 : at + 1;
+    /* A tag that matches leaves nothing but a row. One comparison of the whole
+     * line, if the compiler does not unroll it before it sees that. */
+#pragma GCC unroll 1
+    for (size_t i = 0; i < TABLE_LINE_SLOTS; i++) {
+        uint64_t rest = line[i] ^ tag;
+
+        best = rest < best ? rest : best;
     }
-    return 0;
+    if (best >> 32 == 0)
+        return (uint32_t)best;
+    for (size_t i = 0; i < TABLE_LINE_SLOTS; i++)
+        has_end |= line[i] == 0;
+    return has_end ? 0 : table_index_guess_on(x, hash);
 }
 
 #endif

@@ -11,13 +11,7 @@
 #define CHUNK_BYTES ((size_t)256 << 10) /* of rows that are read as one */
 #define CHUNK_SHIFT 10u
 
-static size_t
-measure_image(const struct table_journal *j)
-{
-    size_t bytes = sizeof(struct table_image) + j->payload_bytes;
-
-    return (bytes + 7) / 8 * 8;
-}
+#define IMAGE_HEAD offsetof(struct table_image, meta)
 
 /* Fresh zero pages: as cheap for a large map as for a small one. */
 static void *
@@ -79,14 +73,12 @@ take_image(struct table_journal *j, uint32_t *out)
 }
 
 void
-table_journal_init(struct table_journal *j, size_t payload_bytes)
+table_journal_init(struct table_journal *j, size_t row_bytes)
 {
     memset(j, 0, sizeof(*j));
-    j->payload_bytes = payload_bytes;
+    j->row_bytes = row_bytes;
     j->chunk_shift = CHUNK_SHIFT;
-    while (j->chunk_shift > 0 && (payload_bytes + sizeof(struct row_meta))
-                                         << j->chunk_shift >
-                                     CHUNK_BYTES)
+    while (j->chunk_shift > 0 && row_bytes << j->chunk_shift > CHUNK_BYTES)
         j->chunk_shift--;
 }
 
@@ -101,7 +93,7 @@ table_journal_begin(struct table_journal *j, uint32_t rows)
     j->chunks = map_zeros(j->chunks_bytes);
     /* A list that is not empty holds an image, so there are no more lists. */
     if (j->saved == NULL || j->chunks == NULL ||
-        !table_pages_init(&j->images, measure_image(j), rows) ||
+        !table_pages_init(&j->images, IMAGE_HEAD + j->row_bytes, rows) ||
         !table_pages_init(&j->lists, sizeof(struct table_list), rows)) {
         table_journal_end(j);
         return false;
@@ -116,7 +108,7 @@ table_journal_begin(struct table_journal *j, uint32_t rows)
 
 void
 table_journal_save(struct table_journal *j, uint32_t row,
-                   const struct row_meta *meta, const float *payload)
+                   const struct row_meta *meta)
 {
     uint64_t bit = UINT64_C(1) << (row % 64);
     struct table_list **chunk = &j->chunks[row >> j->chunk_shift];
@@ -139,9 +131,7 @@ table_journal_save(struct table_journal *j, uint32_t row,
     list->images[list->count++] = number;
     image = table_journal_image(j, number);
     image->row = row;
-    image->meta = *meta;
-    if (j->payload_bytes > 0)
-        memcpy(image->payload, payload, j->payload_bytes);
+    memcpy((unsigned char *)image + IMAGE_HEAD, meta, j->row_bytes);
     j->saved[row / 64] |= bit;
 }
 
@@ -168,11 +158,11 @@ table_journal_take(struct table_journal *j, uint32_t rows)
 void
 table_journal_end(struct table_journal *j)
 {
-    size_t payload_bytes = j->payload_bytes;
+    size_t row_bytes = j->row_bytes;
 
     unmap(j->saved, j->saved_bytes);
     unmap(j->chunks, j->chunks_bytes);
     table_pages_fini(&j->lists);
     table_pages_fini(&j->images);
-    table_journal_init(j, payload_bytes);
+    table_journal_init(j, row_bytes);
 }

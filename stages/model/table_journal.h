@@ -14,10 +14,16 @@
  */
 
 struct table_image {
-    struct row_meta meta;
-    uint32_t row;
-    float payload[];
+    uint64_t row;
+    struct row_meta meta; /* and its payload behind it */
 };
+
+/* The bytes of a row whose payload has so many. */
+static inline size_t
+table_row_bytes(size_t payload_bytes)
+{
+    return sizeof(struct row_meta) + (payload_bytes + 7) / 8 * 8;
+}
 
 /* Images of one chunk, a cache line of them: the reader knows early what it is
  * going to need, and a read costs no chain of misses. */
@@ -34,7 +40,7 @@ struct table_journal {
     uint32_t count; /* 0 when no snapshot is being taken */
     unsigned chunk_shift;
     bool is_spoiled; /* a copy found no memory: the snapshot is no good */
-    size_t payload_bytes;
+    size_t row_bytes;
     uint64_t *saved;            /* a bit a row: its image exists */
     struct table_list **chunks; /* what there is of each chunk */
     size_t saved_bytes;
@@ -46,8 +52,8 @@ struct table_journal {
     struct table_list *empty; /* lists without */
 };
 
-/* table_journal_init prepares for rows of payload_bytes (0: none). */
-void table_journal_init(struct table_journal *j, size_t payload_bytes);
+/* table_journal_init prepares for rows of row_bytes. */
+void table_journal_init(struct table_journal *j, size_t row_bytes);
 
 /* table_journal_begin starts for rows [0, rows), rows > 0. False: no
  * memory, nothing started. Allocates: the maps. */
@@ -55,10 +61,11 @@ bool table_journal_begin(struct table_journal *j, uint32_t rows);
 
 /*
  * table_journal_save copies a row as it is now, unless it has been already.
- * The row is one of those not read yet. Allocates: at most two blocks.
+ * The row is one of those not read yet; its payload lies behind its meta.
+ * Allocates: at most two blocks.
  */
 void table_journal_save(struct table_journal *j, uint32_t row,
-                        const struct row_meta *meta, const float *payload);
+                        const struct row_meta *meta);
 
 /*
  * table_journal_take ends the need of the next chunk, rows rows long (at most

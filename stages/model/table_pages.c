@@ -82,7 +82,7 @@ add_block(const struct table_pages *p)
         return table_blocks_cold();
     if (p->is_brief)
         return table_blocks_borrow();
-    return table_blocks_take(p->block_count == 1 ? p->blocks[0] : NULL);
+    return table_blocks_take();
 }
 
 bool
@@ -99,6 +99,9 @@ table_pages_reserve(struct table_pages *p, uint64_t i)
     }
     if (i >= p->item_count)
         p->item_count = i + 1;
+    /* No longer likely to stay small. */
+    if (i == p->block_items / 4 && !is_small(p) && !p->is_brief)
+        table_blocks_warm(p->blocks[0]);
     return true;
 }
 

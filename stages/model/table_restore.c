@@ -209,7 +209,8 @@ static void
 prefetch_id(const struct table_store *s, const struct listing *l, uint32_t row)
 {
     if (row < l->count)
-        table_index_prefetch(&s->index, table_hash(get_u64(l->ids, row)));
+        __builtin_prefetch(
+            table_index_line(&s->index, table_hash(get_u64(l->ids, row))));
 }
 
 static enum status

@@ -124,9 +124,9 @@ struct chunk {
 };
 
 static void
-put_row(const struct chunk *c, size_t i, const struct row_meta *meta,
-        const float *payload)
+put_row(const struct chunk *c, size_t i, const struct row_meta *meta)
 {
+    const unsigned char *payload = (const unsigned char *)(meta + 1);
     int64_t last_seen = meta->last_seen;
 
     assert(c->ids != NULL && c->sightings != NULL && c->last_seen != NULL);
@@ -137,15 +137,15 @@ put_row(const struct chunk *c, size_t i, const struct row_meta *meta,
     if (c->embedding == NULL)
         return;
     memcpy(c->embedding + i * c->embedding_bytes, payload, c->embedding_bytes);
-    memcpy(c->state + i * c->state_bytes,
-           (const unsigned char *)payload + c->embedding_bytes, c->state_bytes);
+    memcpy(c->state + i * c->state_bytes, payload + c->embedding_bytes,
+           c->state_bytes);
 }
 
 /* Asks the caches for the images of a list, and for the list after it. */
 static void
 prefetch_images(const struct table_journal *j, const struct table_list *list)
 {
-    size_t bytes = sizeof(struct table_image) + j->payload_bytes;
+    size_t bytes = sizeof(uint64_t) + j->row_bytes;
 
     if (list == NULL)
         return;
@@ -166,12 +166,8 @@ copy_chunk(struct table_store *s, const struct chunk *c, uint32_t count)
     uint32_t first = s->journal.first;
     const struct table_list *list;
 
-    for (uint32_t i = 0; i < count; i++) {
-        const float *payload =
-            c->embedding == NULL ? NULL : table_store_payload(s, first + i);
-
-        put_row(c, i, table_store_meta(s, first + i), payload);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        put_row(c, i, table_store_meta(s, first + i));
     list = table_journal_take(&s->journal, count);
     prefetch_images(&s->journal, list);
     for (; list != NULL; list = list->next) {
@@ -180,7 +176,7 @@ copy_chunk(struct table_store *s, const struct chunk *c, uint32_t count)
             const struct table_image *image =
                 table_journal_image(&s->journal, list->images[i]);
 
-            put_row(c, image->row - first, &image->meta, image->payload);
+            put_row(c, image->row - first, &image->meta);
         }
     }
 }
@@ -259,7 +255,9 @@ measure_chunk(const struct table *t)
 {
     const struct table_journal *rows = &t->rows.journal;
     const struct table_journal *candidates = &t->candidates.journal;
-    size_t bytes = (rows->payload_bytes + META_BYTES) << rows->chunk_shift;
+    size_t row =
+        META_BYTES + (t->spec.width + t->spec.state_width) * sizeof(float);
+    size_t bytes = row << rows->chunk_shift;
 
     if (bytes < META_BYTES << candidates->chunk_shift)
         bytes = META_BYTES << candidates->chunk_shift;

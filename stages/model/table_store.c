@@ -7,13 +7,6 @@
 #include <assert.h>
 #include <string.h>
 
-static bool
-reserve_row(struct table_store *s, uint32_t row)
-{
-    return table_pages_reserve(&s->meta, row) &&
-           (s->payload.blocks == NULL || table_pages_reserve(&s->payload, row));
-}
-
 bool
 table_store_init(struct table_store *s, uint32_t row_max, size_t payload_bytes)
 {
@@ -22,15 +15,12 @@ table_store_init(struct table_store *s, uint32_t row_max, size_t payload_bytes)
     assert(row_max > 0 && row_max < UINT32_MAX);
     memset(s, 0, sizeof(*s));
     s->row_max = row_max;
-    table_journal_init(&s->journal, payload_bytes);
-    if (!table_pages_init(&s->meta, sizeof(struct row_meta), count))
-        goto fail;
-    if (payload_bytes > 0 &&
-        !table_pages_init(&s->payload, payload_bytes, count))
+    table_journal_init(&s->journal, table_row_bytes(payload_bytes));
+    if (!table_pages_init(&s->rows, table_row_bytes(payload_bytes), count))
         goto fail;
     if (!table_index_init(&s->index, count))
         goto fail;
-    if (!reserve_row(s, 0))
+    if (!table_pages_reserve(&s->rows, 0))
         goto fail;
     memset(table_store_meta(s, 0), 0, sizeof(struct row_meta));
     s->at.used = 1;
@@ -47,8 +37,7 @@ table_store_fini(struct table_store *s)
 {
     table_journal_end(&s->journal);
     table_index_fini(&s->index);
-    table_pages_fini(&s->payload);
-    table_pages_fini(&s->meta);
+    table_pages_fini(&s->rows);
 }
 
 uint32_t
@@ -60,10 +49,10 @@ table_store_take(struct table_store *s, uint64_t id)
     assert(id != 0 && id <= TABLE_ID_MAX);
     if (row == 0) {
         row = s->at.used;
-        if (row > s->row_max || !reserve_row(s, row))
+        if (row > s->row_max || !table_pages_reserve(&s->rows, row))
             return 0;
     }
-    if (!table_index_put(&s->index, table_hash(id), row, &s->meta))
+    if (!table_index_put(&s->index, table_hash(id), row, &s->rows))
         return 0;
     m = table_store_meta(s, row);
     if (row == s->at.used) {
@@ -95,13 +84,13 @@ table_store_put(struct table_store *s, uint32_t row,
                 const struct row_meta *meta)
 {
     assert(row == s->at.used && row <= s->row_max);
-    if (!reserve_row(s, row))
+    if (!table_pages_reserve(&s->rows, row))
         return false;
     if (meta->id != 0) {
         uint64_t hash = table_hash(meta->id);
 
         if (table_store_find(s, hash, meta->id) != 0 ||
-            !table_index_put(&s->index, hash, row, &s->meta))
+            !table_index_put(&s->index, hash, row, &s->rows))
             return false;
     }
     *table_store_meta(s, row) = *meta;
@@ -112,6 +101,5 @@ table_store_put(struct table_store *s, uint32_t row,
 uint64_t
 table_store_bytes(const struct table_store *s)
 {
-    return table_pages_bytes(&s->meta) + table_pages_bytes(&s->payload) +
-           table_index_bytes(&s->index);
+    return table_pages_bytes(&s->rows) + table_index_bytes(&s->index);
 }

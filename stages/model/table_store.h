@@ -6,11 +6,12 @@
 #include "stages/model/table_journal.h"
 
 /*
- * Rows with their ids: the index, the rows' meta and payload, the list of free
- * rows and the journal, kept in step here and nowhere else. A table is two of
- * these, one for its rows and one without payload for candidates. Row 0 is
- * never found, taken or dropped; it exists from the start. A row is written
- * only after table_store_keep.
+ * Rows with their ids: the index, the rows, the list of free rows and the
+ * journal, kept in step here and nowhere else. A row is its struct row_meta
+ * and, right behind it, its payload, so that whoever finds a row has fetched
+ * what it is wanted for. A table is two of these, one for its rows and one
+ * without payload for candidates. Row 0 is never found, taken or dropped; it
+ * exists from the start. A row is written only after table_store_keep.
  */
 
 #define TABLE_ID_MAX ((UINT64_C(1) << 53) - 1)
@@ -24,12 +25,10 @@ struct table_cursors {
 };
 
 struct table_store {
-    struct table_pages meta;
-    struct table_pages payload; /* without blocks when rows have none */
+    struct table_pages rows;
     struct table_index index;
     struct table_journal journal;
-    uint32_t row_max;  /* without row 0 */
-    size_t look_bytes; /* of a payload, that a lookup asks for */
+    uint32_t row_max; /* without row 0 */
     struct table_cursors at;
 };
 
@@ -67,44 +66,13 @@ uint64_t table_store_bytes(const struct table_store *s);
 static inline struct row_meta *
 table_store_meta(const struct table_store *s, uint32_t row)
 {
-    return table_pages_at(&s->meta, row);
+    return table_pages_at(&s->rows, row);
 }
 
 static inline float *
 table_store_payload(const struct table_store *s, uint32_t row)
 {
-    return table_pages_at(&s->payload, row);
-}
-
-/* What of a row's payload a lookup asks for; the rest follows as it is read. */
-#define TABLE_LOOK_BYTES 256u
-
-/* table_store_ask gives the hash of an id and asks the caches for its slot. */
-static inline uint64_t
-table_store_ask(const struct table_store *s, uint64_t id)
-{
-    uint64_t hash = table_hash(id);
-
-    table_index_prefetch(&s->index, hash);
-    return hash;
-}
-
-/* table_store_guess guesses the row of a hash that was asked for (see
- * table_index_guess), and asks the caches for its meta and its parameters. */
-static inline uint32_t
-table_store_guess(const struct table_store *s, uint64_t hash)
-{
-    uint32_t row = table_index_guess(&s->index, hash);
-    const char *payload;
-
-    __builtin_prefetch(table_store_meta(s, row), 1);
-    if (s->payload.blocks == NULL)
-        return row;
-    payload = (const char *)table_store_payload(s, row);
-    for (size_t at = 0; at < s->look_bytes;
-         at += TABLE_LINE_SLOTS * sizeof(uint64_t))
-        __builtin_prefetch(payload + at);
-    return row;
+    return (float *)(table_store_meta(s, row) + 1);
 }
 
 /* table_store_rows counts rows in use, without row 0. */
@@ -120,15 +88,13 @@ table_store_keep(struct table_store *s, uint32_t row)
 {
     /* One comparison for "a snapshot is on and has not read this row". */
     if (__builtin_expect(row - s->journal.first < s->journal.count, 0))
-        table_journal_save(
-            &s->journal, row, table_store_meta(s, row),
-            s->payload.blocks == NULL ? NULL : table_store_payload(s, row));
+        table_journal_save(&s->journal, row, table_store_meta(s, row));
 }
 
 static inline uint32_t
 table_store_find(const struct table_store *s, uint64_t hash, uint64_t id)
 {
-    return table_index_find(&s->index, hash, id, &s->meta);
+    return table_index_find(&s->index, hash, id, &s->rows);
 }
 
 #endif

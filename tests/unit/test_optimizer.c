@@ -16,6 +16,15 @@ enum { W = 3 };
 static const float start[W] = {0.5F, -1.0F, 2.0F};
 static const float g[W] = {0.3F, -0.6F, 0.0F};
 
+static void
+apply_row(const struct optimizer *o, const struct pace *p, float *row,
+          const float *gradient)
+{
+    struct row_update u = {row, gradient};
+
+    optimizer_apply_rows(o, p, &u, 1, W);
+}
+
 /* Two updates of one row with the same gradient. */
 static void
 update_twice(const struct optimizer *o, float *row)
@@ -25,7 +34,7 @@ update_twice(const struct optimizer *o, float *row)
     for (uint64_t t = 1; t <= 2; t++) {
         struct pace p = optimizer_pace(o, 0, t);
 
-        optimizer_apply_row(o, &p, row, g, W);
+        apply_row(o, &p, row, g);
     }
 }
 
@@ -111,10 +120,10 @@ test_row_gradients_are_clipped_by_their_norm(void)
     const float large[W] = {30.0F, -40.0F, 0.0F};
 
     o.clip_norm = 5.0F;
-    optimizer_apply_row(&o, &p, row, large, W);
+    apply_row(&o, &p, row, large);
     CHECK_NEAR(row[0], -3.0, 1e-6);
     CHECK_NEAR(row[1], 4.0, 1e-6);
-    optimizer_apply_row(&o, &p, row, g, W); /* below: as it is */
+    apply_row(&o, &p, row, g); /* below: as it is */
     CHECK_NEAR(row[0], -3.3, 1e-6);
 }
 

@@ -8,6 +8,7 @@
 #include "daemon/base/macros.h"
 
 #include "tests/support/check.h"
+#include "tests/support/table_case.h"
 
 #include <stdlib.h>
 
@@ -47,7 +48,7 @@ see_one(struct table *t, uint64_t id, int64_t now_s)
 {
     uint32_t row;
 
-    table_see(t, &id, 1, now_s, &row);
+    table_case_see(t, &id, 1, now_s, &row);
     return row;
 }
 
@@ -56,7 +57,7 @@ find_one(const struct table *t, uint64_t id)
 {
     uint32_t row;
 
-    table_find(t, &id, 1, &row);
+    table_case_find(t, &id, 1, &row);
     return row;
 }
 
@@ -80,9 +81,9 @@ test_table_missing_and_unknown_ids_use_row_0(void)
     CHECK_INT(find_one(t, 42), 0);
     CHECK_INT(table_rows(t), 0);
     for (size_t i = 0; i < 5; i++)
-        CHECK_NEAR(table_row(t, 0)[i], 0.0, 0.0);
+        CHECK_NEAR(table_case_row(t, 0)[i], 0.0, 0.0);
     for (size_t i = 0; i < 3; i++)
-        CHECK_NEAR(table_change(t, 0)[5 + i], 0.25, 0.0);
+        CHECK_NEAR(table_case_row(t, 0)[5 + i], 0.25, 0.0);
     table_free(&t);
     CHECK(t == NULL);
     table_free(&t);
@@ -100,16 +101,16 @@ test_table_gives_every_id_its_own_row_across_splits(void)
 
     for (size_t i = 0; i < N; i++)
         ids[i] = i % 2 == 0 ? i + 1 : ID_MAX - i;
-    table_see(t, ids, N, 9, rows);
+    table_case_see(t, ids, N, 9, rows);
     for (size_t i = 0; i < N; i++) {
         wrong += rows[i] != i + 1;
-        table_change(t, rows[i])[0] = (float)i;
+        table_case_row(t, rows[i])[0] = (float)i;
     }
     CHECK_INT(wrong, 0);
     memset(rows, 0, N * sizeof(*rows));
-    table_find(t, ids, N, rows);
+    table_case_find(t, ids, N, rows);
     for (size_t i = 0; i < N; i++)
-        wrong += rows[i] != i + 1 || table_row(t, rows[i])[0] != (float)i;
+        wrong += rows[i] != i + 1 || table_case_row(t, rows[i])[0] != (float)i;
     CHECK_INT(wrong, 0);
     CHECK_INT(table_rows(t), N);
     CHECK_INT(find_one(t, N + 2), 0);
@@ -125,6 +126,7 @@ test_table_compares_ids_when_tags_are_equal(void)
     struct row_meta *meta;
     struct table_pages rows;
     struct table_index x;
+    const uint64_t *line;
     /* One segment, equal low halves: only the id tells these apart. */
     const uint64_t hashes[] = {0x1234500000077ull, 0x1234600000077ull,
                                0x1234700000077ull};
@@ -137,7 +139,9 @@ test_table_compares_ids_when_tags_are_equal(void)
         *meta = (struct row_meta){.id = 100 + i};
         CHECK(table_index_put(&x, hashes[i - 1], i, &rows));
     }
-    CHECK_INT(table_index_guess(&x, hashes[2]), 1);
+    line = table_index_line(&x, hashes[2]);
+    CHECK_INT(table_index_guess(&x, line, hashes[2]), 1);
+    CHECK_INT(table_index_guess(&x, line, hashes[2] + 1), 0);
     for (uint32_t i = 1; i <= 3; i++)
         CHECK_INT(table_index_find(&x, hashes[i - 1], 100 + i, &rows), i);
     CHECK_INT(table_index_find(&x, hashes[0], 99, &rows), 0);
@@ -194,15 +198,15 @@ test_table_initial_row_depends_on_seed_name_and_id_alone(void)
     other.name = "item";
     d = make_table(&other);
     (void)see_one(b, 1, 0);
-    x = table_row(a, see_one(a, 77, 0));
-    y = table_row(b, see_one(b, 77, 5));
+    x = table_case_row(a, see_one(a, 77, 0));
+    y = table_case_row(b, see_one(b, 77, 5));
     CHECK(memcmp(x, y, 5 * sizeof(*x)) == 0);
-    CHECK(memcmp(x, table_row(c, see_one(c, 77, 0)), 16) != 0);
-    CHECK(memcmp(x, table_row(d, see_one(d, 77, 0)), 16) != 0);
+    CHECK(memcmp(x, table_case_row(c, see_one(c, 77, 0)), 16) != 0);
+    CHECK(memcmp(x, table_case_row(d, see_one(d, 77, 0)), 16) != 0);
     CHECK_NEAR(x[4], 0.0, 0.0); /* past embedding_width */
     CHECK_NEAR(x[5], 0.25, 0.0);
     for (uint64_t id = 1000; id < 2000; id++) {
-        const float *w = table_row(a, see_one(a, id, 0));
+        const float *w = table_case_row(a, see_one(a, id, 0));
 
         for (size_t i = 0; i < 4; i++) {
             sum += (double)w[i];
@@ -265,7 +269,7 @@ test_table_admits_after_n_sightings(void)
     CHECK_INT(l.sightings, 4);
     CHECK_INT(l.last_seen, 102);
     /* Duplicates in one call count each, in order. */
-    table_see(t, twice, 4, 103, rows);
+    table_case_see(t, twice, 4, 103, rows);
     CHECK_INT(rows[0], 0);
     CHECK_INT(rows[2], 0);
     CHECK_INT(rows[3], 2);
@@ -313,14 +317,15 @@ test_table_reused_row_starts_from_its_ids_values(void)
 
     spec.expire_after_s = 10;
     t = make_table(&spec);
-    w = table_change(t, see_one(t, 1, 100));
+    w = table_case_row(t, see_one(t, 1, 100));
     for (size_t i = 0; i < 8; i++)
         w[i] = 99.0f;
     table_expire(t, 200);
     fresh = make_table(&spec);
     CHECK_INT(see_one(t, 2, 200), 1);
     CHECK_INT(see_one(fresh, 2, 200), 1);
-    CHECK(memcmp(table_row(t, 1), table_row(fresh, 1), 8 * sizeof(float)) == 0);
+    CHECK(memcmp(table_case_row(t, 1), table_case_row(fresh, 1),
+                 8 * sizeof(float)) == 0);
     table_free(&t);
     table_free(&fresh);
 }
@@ -399,7 +404,7 @@ test_table_keeps_step_with_a_plain_list(void)
             ids[i] = (random >> 33) % IDS + 1;
             seen[ids[i]] = now;
         }
-        table_see(t, ids, BATCH, now, rows);
+        table_case_see(t, ids, BATCH, now, rows);
         for (size_t i = 0; i < 20; i++)
             table_expire(t, now);
         for (uint64_t id = 1; now % 50 == 0 && id <= IDS; id++) {
@@ -414,18 +419,58 @@ test_table_keeps_step_with_a_plain_list(void)
 }
 
 static void
-test_table_change_many_lends_the_rows_of_change(void)
+test_table_probes_lend_the_payloads_of_their_rows(void)
 {
     struct table_spec spec = make_spec(10);
     struct table *t = make_table(&spec);
-    const uint64_t ids[] = {3, 4, 3};
-    uint32_t rows[3];
-    float *w[3];
+    const uint64_t ids[] = {3, 4, 3, ID_MISSING, 9};
+    struct table_probe probes[5];
 
-    table_see(t, ids, 3, 0, rows);
-    table_change_many(t, rows, 3, w);
-    for (size_t i = 0; i < 3; i++)
-        CHECK(w[i] == table_change(t, rows[i]));
+    table_ask(t, ids, 4, probes);
+    table_aim(t, probes, 4);
+    table_see(t, probes, 4, 0);
+    CHECK_INT(probes[2].row, probes[0].row);
+    CHECK_INT(probes[3].row, 0);
+    for (size_t i = 0; i < 4; i++)
+        CHECK(probes[i].payload == table_case_row(t, probes[i].row));
+    table_ask(t, ids, 5, probes);
+    table_aim(t, probes, 5);
+    table_find(t, probes, 5);
+    CHECK_INT(probes[1].row, 2);
+    CHECK_INT(probes[4].row, 0);
+    for (size_t i = 0; i < 5; i++)
+        CHECK(probes[i].payload == table_case_row(t, probes[i].row));
+    table_free(&t);
+}
+
+/* An id on its way while its segment splits, and one that gets its row. */
+static void
+test_table_finds_ids_that_were_asked_for_before_it_grew(void)
+{
+    enum { N = 60000, ASKED = 500 };
+    struct table_spec spec = make_spec(N);
+    struct table *t = make_table(&spec);
+    static struct table_probe probes[2 * ASKED];
+    uint64_t ids[2 * ASKED];
+    uint64_t bytes;
+    size_t wrong = 0;
+
+    for (size_t i = 0; i < 2 * (size_t)ASKED; i++) {
+        ids[i] = i + 1;
+        if (i < ASKED)
+            (void)see_one(t, ids[i], 0);
+    }
+    bytes = count_table(t).bytes;
+    table_ask(t, ids, 2 * (size_t)ASKED, probes);
+    for (uint64_t id = N; id > ASKED; id--)
+        (void)see_one(t, id, 0);
+    CHECK(count_table(t).bytes > 4 * bytes);
+    table_aim(t, probes, 2 * (size_t)ASKED);
+    table_see(t, probes, 2 * (size_t)ASKED, 0);
+    for (size_t i = 0; i < 2 * (size_t)ASKED; i++)
+        wrong += probes[i].row != (i < ASKED ? i + 1 : N - i + ASKED);
+    CHECK_INT(wrong, 0);
+    CHECK_INT(table_rows(t), N);
     table_free(&t);
 }
 
@@ -464,7 +509,8 @@ main(void)
     RUN(test_table_bounds_candidates_and_expires_them);
     RUN(test_table_expiry_walks_in_pieces_and_spares_unknown_times);
     RUN(test_table_keeps_step_with_a_plain_list);
-    RUN(test_table_change_many_lends_the_rows_of_change);
+    RUN(test_table_probes_lend_the_payloads_of_their_rows);
+    RUN(test_table_finds_ids_that_were_asked_for_before_it_grew);
     RUN(test_table_new_explains_an_impossible_spec);
     return check_report();
 }

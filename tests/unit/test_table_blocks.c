@@ -6,6 +6,7 @@
 #include "stages/model/table_pages.h"
 
 #include "tests/support/check.h"
+#include "tests/support/table_case.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -76,8 +77,7 @@ use_blocks(void *arg)
     table_blocks_enter();
     for (unsigned round = 0; round < ROUNDS; round++) {
         for (size_t i = 0; i < BLOCKS; i++) {
-            blocks[i] =
-                i % 8 == 0 ? table_blocks_cold() : table_blocks_take(NULL);
+            blocks[i] = i % 8 == 0 ? table_blocks_cold() : table_blocks_take();
             if (blocks[i] == NULL)
                 abort();
             for (size_t at = 0; at < TABLE_BLOCK_BYTES; at += 65536)
@@ -127,7 +127,7 @@ test_small_table_of_large_capacity_holds_little(void)
     CHECK_INT(table_new(&t, &spec, &err), STATUS_OK);
     for (size_t i = 0; i < 26; i++)
         ids[i] = i + 1;
-    table_see(t, ids, 26, 1, rows);
+    table_case_see(t, ids, 26, 1, rows);
     table_count(t, &counters);
     CHECK(counters.bytes > 26 * 34 * sizeof(float));
     CHECK(counters.bytes < 100000);

@@ -8,6 +8,7 @@
 #include "daemon/base/macros.h"
 
 #include "tests/support/check.h"
+#include "tests/support/table_case.h"
 
 #include <stdlib.h>
 
@@ -70,9 +71,9 @@ train(struct table *t, uint64_t *random, int64_t now)
 
         ids[i] = draw(random) % most;
     }
-    table_see(t, ids, BATCH, now, rows);
+    table_case_see(t, ids, BATCH, now, rows);
     for (size_t i = 0; i < BATCH; i++) {
-        float *w = table_change(t, rows[i]);
+        float *w = table_case_row(t, rows[i]);
 
         for (size_t k = 0; k < 8; k++)
             w[k] = w[k] * 0.9f + (float)(ids[i] % 17) * 0.01f;
@@ -335,13 +336,13 @@ test_snapshot_keeps_one_copy_of_a_row_however_often_it_changes(void)
     t = make_table(&spec);
     for (size_t i = 0; i < BATCH; i++)
         ids[i] = i + 1;
-    table_see(t, ids, BATCH, 1, rows);
+    table_case_see(t, ids, BATCH, 1, rows);
     CHECK_INT(table_snapshot_begin(t, &err), STATUS_OK);
     CHECK_INT(count_images(t), 0);
     for (int64_t now = 2; now < 50; now++) {
-        table_see(t, ids, BATCH / 2, now, rows);
+        table_case_see(t, ids, BATCH / 2, now, rows);
         for (size_t i = 0; i < BATCH / 2; i++)
-            table_change(t, rows[i])[0] += 1.0f;
+            table_case_row(t, rows[i])[0] += 1.0f;
     }
     CHECK_INT(count_images(t), BATCH / 2);
     table_snapshot_end(t);
@@ -354,13 +355,15 @@ static void
 test_snapshot_uses_images_again(void)
 {
     struct table_journal j;
-    struct row_meta meta = {.id = 1};
-    const float payload[4] = {1, 2, 3, 4};
+    struct {
+        struct row_meta meta;
+        float payload[4];
+    } row = {{.id = 1}, {1, 2, 3, 4}};
     const struct table_list *list;
     uint32_t chunk;
     uint32_t rows;
 
-    table_journal_init(&j, sizeof(payload));
+    table_journal_init(&j, sizeof(row));
     chunk = 1u << j.chunk_shift;
     rows = 4 * chunk;
     CHECK(table_journal_begin(&j, rows));
@@ -368,7 +371,7 @@ test_snapshot_uses_images_again(void)
         size_t count = 0;
 
         for (uint32_t i = 0; i < chunk; i++)
-            table_journal_save(&j, first + i, &meta, payload);
+            table_journal_save(&j, first + i, &row.meta);
         /* The images of a chunk are lent until the next is taken. */
         CHECK(j.images.item_count <= 2 * chunk);
         for (list = table_journal_take(&j, chunk); list != NULL;
@@ -456,15 +459,15 @@ test_restore_weights_starts_state_and_counters_anew(void)
     table_count(fresh, &counted);
     CHECK_INT(counted.candidates, 0);
     for (uint32_t i = 0; i < c.tensors[0].shape[0]; i++) {
-        CHECK(memcmp(table_row(t, i), table_row(fresh, i), 24) == 0);
-        CHECK_NEAR(table_row(fresh, i)[6], 0.5, 0.0);
+        CHECK(memcmp(table_case_row(t, i), table_case_row(fresh, i), 24) == 0);
+        CHECK_NEAR(table_case_row(fresh, i)[6], 0.5, 0.0);
     }
     /* Rows of unknown age are not old: the first walks spare them. */
     for (size_t i = 0; i < 10; i++)
         table_expire(fresh, 5000);
     CHECK_INT(table_rows(fresh), table_rows(t));
     /* The lowest free row is used first. */
-    table_see(fresh, ids, 2, 1, rows);
+    table_case_see(fresh, ids, 2, 1, rows);
     CHECK_INT(rows[1], pick_row(&c, 1, true));
     free_copy(&c);
     table_free(&t);
@@ -494,7 +497,7 @@ test_restore_matching_keeps_what_fits(void)
     CHECK_INT(restore(fresh, &c, RESTORE_MATCHING, &kept, &err), STATUS_OK);
     CHECK_INT(kept, c.count - 1);
     CHECK_INT(table_rows(fresh), table_rows(t));
-    CHECK_NEAR(table_row(fresh, 1)[6], 0.5, 0.0);
+    CHECK_NEAR(table_case_row(fresh, 1)[6], 0.5, 0.0);
     table_free(&fresh);
     spec.width = 7;
     fresh = make_table(&spec);
