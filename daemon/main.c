@@ -111,23 +111,32 @@ command_validate(const struct command *c, int argc, char **argv)
 {
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
+        {"connect", no_argument, NULL, 'n'},
         {NULL, 0, NULL, 0},
     };
     const char *path = NULL;
     struct settings *settings = NULL;
+    struct error err;
+    bool connects = false;
     int opt;
     int rc;
 
     while ((opt = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-        if (opt != 'c')
+        if (opt == 'c')
+            path = optarg;
+        else if (opt == 'n')
+            connects = true;
+        else
             return complain_usage(c, "unknown option");
-        path = optarg;
     }
     if (path == NULL)
         return complain_usage(c, "-c FILE is missing");
     rc = load_settings(path, &settings);
     if (rc == 0)
         (void)printf("%s: good\n", path);
+    if (rc == 0 && connects &&
+        connect_command(settings, stdout, &err) != STATUS_OK)
+        rc = status_exit_code(err.status);
     settings_free(&settings);
     return rc;
 }
@@ -285,10 +294,13 @@ static const struct command commands[] = {
      "Example: distilld run -c conf/demo/steady.yaml\n",
      command_run},
     {"validate", "check a configuration, all problems at once",
-     "Usage: distilld validate -c FILE\n"
+     "Usage: distilld validate -c FILE [--connect]\n"
      "\n"
      "Exits 0, or 78 after printing every problem as\n"
      "file:line:column: what, what was expected, did you mean.\n"
+     "\n"
+     "  --connect   also reaches the brokers, topics and the teacher's\n"
+     "              checkpoint, and says what it found; 69 when one is away\n"
      "\n"
      "Example: distilld validate -c conf/distilld.yaml\n",
      command_validate},

@@ -36,6 +36,16 @@ struct report_options {
 must_check enum status report_command(const struct report_options *options,
                                       FILE *out, struct error *err);
 
+struct settings;
+
+/*
+ * connect_command says of each thing outside that the settings name whether it
+ * is there and fits: topics, the teacher's checkpoint. The first that is not is
+ * in *err.
+ */
+must_check enum status connect_command(const struct settings *settings,
+                                       FILE *out, struct error *err);
+
 #define EVAL_MODELS_MAX 16
 
 struct eval_options {

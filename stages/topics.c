@@ -4,7 +4,7 @@
  */
 #include "stages/topics.h"
 
-#include "stages/settings.h"
+#include "stages/kafka_settings.h"
 
 #include "daemon/base/clock.h"
 #include "daemon/base/logging.h"
@@ -39,9 +39,7 @@ struct topics {
     const struct settings *settings;
     const char *names[TOPIC_KINDS]; /* NULL: not needed */
     bool may_create[TOPIC_KINDS];
-    struct kafka_property *items; /* of the properties */
-    struct kafka_properties consumer;
-    struct kafka_properties producer;
+    struct kafka_settings kafka;
     struct rd_kafka_s *client;
     struct topics_callbacks callbacks;
     void (*on_idle)(void *ctx);
@@ -237,14 +235,14 @@ const struct kafka_properties *
 topics_consumer_properties(const struct topics *t)
 {
     OBJ_CHECK(t, TOPICS_MAGIC);
-    return &t->consumer;
+    return &t->kafka.consumer;
 }
 
 const struct kafka_properties *
 topics_producer_properties(const struct topics *t)
 {
     OBJ_CHECK(t, TOPICS_MAGIC);
-    return &t->producer;
+    return &t->kafka.producer;
 }
 
 /* ---- life ---- */
@@ -260,40 +258,6 @@ topics_are_needed(const struct settings *s, enum role role)
 {
     return (reads_events(s, role) ? s->events_log : s->labels_log) ==
            LOG_KIND_KAFKA;
-}
-
-static struct kafka_property *
-copy_properties(struct kafka_property *to, const struct setting_properties *p)
-{
-    for (size_t i = 0; i < p->count; i++)
-        *to++ = (struct kafka_property){p->items[i].name, p->items[i].value};
-    return to;
-}
-
-static enum status
-read_properties(struct topics *t, struct error *err)
-{
-    const struct settings *s = t->settings;
-    struct kafka_property *at;
-
-    t->items = calloc(s->kafka.count + s->kafka_consumer.count +
-                          s->kafka_producer.count + 1,
-                      sizeof(*t->items));
-    if (t->items == NULL)
-        return error_set(err, STATUS_NOMEM, "no memory for properties");
-    at = copy_properties(t->items, &s->kafka);
-    t->consumer = (struct kafka_properties){
-        .common = t->items,
-        .common_count = s->kafka.count,
-        .own = at,
-        .own_count = s->kafka_consumer.count,
-    };
-    t->producer = t->consumer;
-    at = copy_properties(at, &s->kafka_consumer);
-    t->producer.own = at;
-    t->producer.own_count = s->kafka_producer.count;
-    (void)copy_properties(at, &s->kafka_producer);
-    return STATUS_OK;
 }
 
 enum status
@@ -318,7 +282,7 @@ topics_new(struct topics **out, struct pipeline *p, struct error *err)
     t->may_create[EVENTS] = true;
     t->may_create[LABELS] = p->role == ROLE_ANNOTATE;
     t->may_create[DEAD_LETTERS] = true;
-    st = read_properties(t, err);
+    st = kafka_settings_init(&t->kafka, s, err);
     if (st == STATUS_OK)
         st = timer_new(&t->timer, p->loop, attempt, t, err);
     if (st != STATUS_OK) {
@@ -338,7 +302,7 @@ topics_free(struct topics **self)
         return;
     OBJ_TAKE(t, self, TOPICS_MAGIC);
     timer_free(&t->timer);
-    free(t->items);
+    kafka_settings_fini(&t->kafka);
     t->magic = 0;
     free(t);
 }

@@ -42,8 +42,10 @@ kafka_tail_open(struct kafka_tail **out,
     t->magic = TAIL_MAGIC;
     t->topic = topic;
     st = kafka_conf_new(&conf, KAFKA_CONSUMER, properties, forced, err);
-    if (st == STATUS_OK)
+    if (st == STATUS_OK) {
+        rd_kafka_conf_set_log_cb(conf, NULL); /* what counts is returned */
         st = kafka_client_new(&t->rk, KAFKA_CONSUMER, &conf, err);
+    }
     if (st != STATUS_OK) {
         kafka_tail_close(&t);
         return st;
@@ -65,6 +67,13 @@ kafka_tail_close(struct kafka_tail **self)
         rd_kafka_destroy(t->rk);
     t->magic = 0;
     free(t);
+}
+
+struct rd_kafka_s *
+kafka_tail_client(struct kafka_tail *t)
+{
+    OBJ_CHECK(t, TAIL_MAGIC);
+    return t->rk;
 }
 
 /* Keeps the last of the records up to the partition's end. */

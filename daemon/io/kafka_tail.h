@@ -18,6 +18,9 @@ kafka_tail_open(struct kafka_tail **out,
                 struct error *err);
 void kafka_tail_close(struct kafka_tail **self);
 
+/* kafka_tail_client lends the handle for the calls of kafka.h. */
+struct rd_kafka_s *kafka_tail_client(struct kafka_tail *t);
+
 /* kafka_tail_read writes the value of a partition's last record, empty where it
  * has none. REFUSED. */
 must_check enum status kafka_tail_read(struct kafka_tail *t, int32_t partition,
