@@ -162,18 +162,23 @@ on_retired(void *ctx)
     struct sink *s = ctx;
 
     s->has_failed = false;
-    timer_start(s->reopen, REOPEN_MS, 0);
+    if (!s->is_dead)
+        timer_start(s->reopen, REOPEN_MS, 0);
     go_on(s);
 }
 
 /* A producer that failed is freed beside the loop, once nothing of its is
  * ours any more. */
+static bool
+can_retire(const struct sink *s)
+{
+    return s->has_failed && !s->is_dead && s->producer != NULL && !is_busy(s) &&
+           kafka_producer_pending(s->producer) == 0;
+}
+
 static void
 retire_producer(struct sink *s)
 {
-    if (!s->has_failed || s->producer == NULL || is_busy(s) ||
-        kafka_producer_pending(s->producer) > 0)
-        return;
     kafka_producer_mute(s->producer);
     s->retired = s->producer;
     s->producer = NULL;
@@ -478,7 +483,8 @@ go_on(struct sink *s)
         send_queue(s);
         end_transaction(s);
         settle_queue(s);
-        retire_producer(s);
+        if (can_retire(s)) /* later: this may be a call from inside of it */
+            timer_start(s->reopen, 0, 0);
     }
     s->is_going_on = false;
     if (s->is_stopping && s->count == 0 && !s->retire.is_under_way &&
@@ -494,6 +500,10 @@ on_reopen(void *ctx)
     struct sink *s = ctx;
     struct error err;
 
+    if (can_retire(s)) {
+        retire_producer(s);
+        return;
+    }
     if (s->producer == NULL && open_producer(s, &err) != STATUS_OK)
         die(s, &err);
     go_on(s);

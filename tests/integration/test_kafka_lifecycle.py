@@ -15,12 +15,10 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from integration import main, wait_until  # noqa: E402
-from kafka_case import KafkaCase  # noqa: E402
+from kafka_case import ApartCase, KafkaCase  # noqa: E402
 
 
-class LifeCase(KafkaCase):
-    own = True  # its broker is stopped and its topics are shut
-
+class Finish:
     def finish(self, book, *daemons):
         book.flush()
         self.service.await_consumed(book)
@@ -29,7 +27,9 @@ class LifeCase(KafkaCase):
             daemon.stop()
 
 
-class TestBroker(LifeCase):
+class TestBroker(Finish, KafkaCase):
+    own = True  # it is stopped
+
     def setUp(self):
         super().setUp()
         self.node = self.cluster.nodes[0]
@@ -101,16 +101,16 @@ class TestBroker(LifeCase):
         self.assert_sound(book)
 
 
-class TestStop(LifeCase):
+class TestStop(Finish, ApartCase):
     def stall(self, **more):
         """A daemon that holds events whose labels cannot be written."""
         service = self.service
-        service.create()
-        self.oracle.set_config(service.labels, min_insync_replicas=2)
+        self.create_apart(service.labels)
         service.configure(**more)
         book = service.book(broken=0)
         book.issue(3000)
         book.flush()
+        self.second.freeze()
         daemon = service.start()
         wait_until(lambda: len(self.oracle.committed(
             service.group, service.events)) == 4, 60, daemon.tail())
@@ -119,7 +119,7 @@ class TestStop(LifeCase):
 
     def resume(self, book, daemon):
         """Nothing of it was lost."""
-        self.oracle.set_config(self.service.labels, min_insync_replicas=1)
+        self.second.thaw()
         daemon.start()
         self.finish(book, daemon)
         self.assert_sound(book)

@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from integration import main, wait_until  # noqa: E402
-from kafka_case import KafkaCase  # noqa: E402
+from kafka_case import ApartCase  # noqa: E402
 
 STALL_S = float(os.environ.get("DISTILLD_STALL_S", "14"))
 POLL_MS = 6000  # a stall is longer
@@ -25,7 +25,7 @@ EVENTS_S = 4000  # written a second, while it stalls: far more than it holds
 CONSUMER = {"max.poll.interval.ms": POLL_MS}
 
 
-class TestPressure(KafkaCase):
+class TestPressure(ApartCase):
     def member(self):
         """The id of the group's only member."""
         from confluent_kafka import KafkaException
@@ -53,7 +53,7 @@ class TestPressure(KafkaCase):
 
     def test_labels_that_cannot_be_written(self):
         service = self.service
-        service.create()
+        self.create_apart(service.labels)
         service.configure("annotate", roles=["annotate"], pause_after="3s",
                           kafka={"consumer": CONSUMER})
         daemon = service.start("annotate")
@@ -63,11 +63,11 @@ class TestPressure(KafkaCase):
         service.await_consumed(book)
         member = self.member()
         self.assertEqual(len(member), 1)
-        self.oracle.set_config(service.labels, min_insync_replicas=2)
+        self.second.freeze()
         grown = self.fill(book, daemon)
         self.assertLess(grown, FLAT, daemon.tail())
         self.assertEqual(self.member(), member, daemon.tail())
-        self.oracle.set_config(service.labels, min_insync_replicas=1)
+        self.second.thaw()
         book.flush()
         service.await_consumed(book)
         self.assertEqual(self.member(), member, daemon.tail())

@@ -37,7 +37,6 @@ START_S = 90  # generous: other tests may have the machine
 # What one broker alone needs so that groups and transactions start, and
 # what makes a broker quick to start, to notice, and to forget.
 SETTINGS = {
-    "process.roles": "broker,controller",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAIN",
     "auto.create.topics.enable": "false",
@@ -104,6 +103,10 @@ class Node:
         self.proxy = Proxy(self.client) if cluster.proxied else None
         os.makedirs(self.dir)
 
+    @property
+    def is_controller(self):
+        return self.number <= self.cluster.controllers
+
     def listeners(self):
         """(listeners, advertised listeners, security of each)"""
         own = [f"PLAIN://127.0.0.1:{self.port}"]
@@ -115,15 +118,18 @@ class Node:
             own.append(f"CLIENT://127.0.0.1:{self.client}")
             told.append(f"CLIENT://127.0.0.1:{port}")
             kinds.append("CLIENT:" + kind)
-        own.append(f"CONTROLLER://127.0.0.1:{self.control}")
+        if self.is_controller:
+            own.append(f"CONTROLLER://127.0.0.1:{self.control}")
         return own, told, kinds
 
     def write_settings(self):
         """Writes the broker's file and gives its path."""
         own, told, kinds = self.listeners()
-        copies = str(min(3, len(self.cluster.nodes)))
+        copies = str(self.cluster.copies)
         settings = {
             **SETTINGS,
+            "process.roles": "broker,controller" if self.is_controller
+            else "broker",
             "node.id": str(self.number),
             "log.dirs": os.path.join(self.dir, "data"),
             "listeners": ",".join(own),
@@ -131,7 +137,7 @@ class Node:
             "listener.security.protocol.map": ",".join(kinds),
             "controller.quorum.voters": ",".join(
                 f"{n.number}@127.0.0.1:{n.control}"
-                for n in self.cluster.nodes),
+                for n in self.cluster.nodes if n.is_controller),
             "offsets.topic.replication.factor": copies,
             "transaction.state.log.replication.factor": copies,
             "share.coordinator.state.topic.replication.factor": copies,
@@ -216,16 +222,20 @@ class Node:
 
 
 class Cluster:
-    """Brokers of one version that know each other."""
+    """Brokers of one version that know each other. controllers: how many
+    of them also vote, default: all; what brokers keep for themselves has
+    as many copies, at most three."""
 
     def __init__(self, version=NEWEST, nodes=1, secure=False, proxied=False,
-                 heap=None, settings=None):
+                 heap=None, settings=None, controllers=None):
         if shutil.which("java") is None:
             missing("a broker needs Java; make build/deps.kafka installs it")
         self.jars = kafka_jars(version)
         self.version = version
         self.secure = secure
         self.proxied = proxied
+        self.controllers = controllers or nodes
+        self.copies = min(3, self.controllers)
         self.heap = heap or (384 if nodes == 1 else 256)
         self.settings = settings or {}
         # An id that begins with a dash would be taken for an option.
@@ -242,15 +252,15 @@ class Cluster:
         for i in range(nodes):
             self.nodes.append(Node(self, i + 1, ports[3 * i:3 * i + 3]))
 
-    def start(self, formatted=False):
-        """Starts all brokers; formatted: on data that is there already."""
+    def start(self, nodes=None):
+        """Starts some nodes, default: all, on no data."""
+        nodes = nodes or self.nodes
         try:
-            for node in self.nodes:
-                if not formatted:
-                    node.format()
-            for node in self.nodes:
+            for node in nodes:
+                node.format()
+            for node in nodes:
                 node.launch()
-            for node in self.nodes:
+            for node in nodes:
                 node.wait()
         except BaseException:
             self.close()

@@ -43,7 +43,8 @@ class KafkaCase(Case):
     def new_service(self, **more):
         """A service with topics of its own."""
         service = Service(self.oracle, self.dir,
-                          copies=min(3, self.brokers), **more)
+                          copies=self.cluster.copies if self.cluster else 1,
+                          **more)
         self.addCleanup(service.kill_all)
         return service
 
@@ -67,3 +68,34 @@ class KafkaCase(Case):
         done = self.run_daemon("validate", "-c", path, status=status)
         self.assertIn(text, done.stdout + done.stderr)
         return done
+
+
+class ApartCase(KafkaCase):
+    """Of two brokers, the second has nothing but the topics that a test puts
+    there: frozen, it makes them unwritable, and all else goes on."""
+
+    brokers = 2
+    own = True
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(version=cls.version, nodes=2, controllers=1,
+                              **cls.more)
+        cls.addClassCleanup(cls.cluster.close)
+        first, cls.second = cls.cluster.nodes
+        cls.cluster.start([first])
+        cls.bootstrap = f"127.0.0.1:{first.port}"
+        cls.oracle = Oracle(cls.bootstrap)
+        cls.oracle.settle_brokers()
+        cls.cluster.start([cls.second])
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(self.second.thaw)
+
+    def create_apart(self, *topics, **more):
+        """Makes the topics of the service, and these on the second broker."""
+        service = self.service
+        self.service.create(places={
+            topic: 2 if topic in topics else 1 for topic in
+            (service.events, service.labels, service.dead)}, **more)

@@ -10,8 +10,8 @@ python_packages()
 
 import xxhash  # noqa: E402,F401
 from confluent_kafka import (  # noqa: E402
-    OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, KafkaError,
-    KafkaException, Producer, TopicPartition)
+    OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer,
+    TopicPartition)
 from confluent_kafka.admin import (  # noqa: E402
     AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions,
     NewTopic, OffsetSpec, ResourceType)
@@ -53,17 +53,19 @@ class Oracle:
         self.admin = AdminClient(self.common)
         self.sender = None
         self.readers = {}  # by isolation level: a new one takes 0.5 s
+        self.groups = {}  # consumers that join none
 
     # ---- topics ----
 
-    def create(self, topic, partitions=4, copies=1, **config):
-        """Makes a topic; config: with _ for the dots of its settings."""
+    def create(self, topic, partitions=4, copies=1, on=None, **config):
+        """Makes a topic; config: with _ for the dots of its settings; on:
+        the broker that all of it lies on."""
         settings = {k.replace("_", "."): str(v) for k, v in config.items()}
-
-        def ask():
-            self.admin.create_topics([NewTopic(
-                topic, partitions, copies, config=settings)])[topic].result()
-        patiently(ask)
+        where = ({"replication_factor": copies} if on is None else
+                 {"replica_assignment": [[on]] * partitions})
+        wanted = NewTopic(topic, partitions, config=settings, **where)
+        patiently(lambda: self.admin.create_topics(
+            [wanted])[topic].result())
         self.await_topic(topic, partitions)
 
     def delete(self, topic):
@@ -132,6 +134,14 @@ class Oracle:
                 future.result()
         patiently(ask)
 
+    def settle_brokers(self):
+        """Makes the cluster create its own topics, on the brokers that are
+        there now."""
+        self.committed("nobody", "nothing")
+        producer = self.producer(**{"transactional.id": "nobody",
+                                    "message.timeout.ms": 30000})
+        patiently(lambda: producer.init_transactions(30))
+
     # ---- offsets ----
 
     def offsets(self, topic, spec):
@@ -153,14 +163,13 @@ class Oracle:
 
     def committed(self, group, topic):
         """{partition: offset} of what the group has committed."""
-        wanted = [ConsumerGroupTopicPartitions(group)]
-
-        def ask():
-            found = self.admin.list_consumer_group_offsets(
-                wanted)[group].result()
-            return {p.partition: p.offset for p in found.topic_partitions
-                    if p.topic == topic and p.offset >= 0}
-        return patiently(ask, but=())
+        # Not the admin client: in 2.16 its answer can crash the process.
+        if group not in self.groups:
+            self.groups[group] = self.consumer(group)
+        wanted = [TopicPartition(topic, p)
+                  for p in range(max(1, self.partitions(topic)))]
+        found = patiently(lambda: self.groups[group].committed(wanted, 10))
+        return {p.partition: p.offset for p in found if p.offset >= 0}
 
     def lag(self, group, topic):
         """Records between the group's commits and the ends."""
@@ -228,9 +237,12 @@ class Oracle:
     def reader(self, uncommitted):
         level = "read_uncommitted" if uncommitted else "read_committed"
         if level not in self.readers:
-            self.readers[level] = Consumer({
-                **self.common, "group.id": "oracle",
-                "isolation.level": level, "enable.auto.commit": False,
-                "enable.partition.eof": True, "fetch.wait.max.ms": 50,
-                "auto.offset.reset": "earliest"})
+            self.readers[level] = self.consumer("oracle",
+                                                **{"isolation.level": level})
         return self.readers[level]
+
+    def consumer(self, group, **more):
+        return Consumer({
+            **self.common, "group.id": group, "enable.auto.commit": False,
+            "enable.partition.eof": True, "fetch.wait.max.ms": 50,
+            "auto.offset.reset": "earliest", **more})
