@@ -30,6 +30,7 @@
 #define SWEEP_MS      250u
 #define HEARTBEAT_MS  5000u
 #define STREAM_BLOCK  4096u
+#define LAST_TURNS    16
 #define NS_PER_MS     1000000u
 #define NOTE_TEXT_MAX 256
 
@@ -700,7 +701,10 @@ http_server_free(struct http_server **self)
             answer_text(x, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping\n");
     }
     if (s->daemon != NULL) {
-        (void)MHD_run(s->daemon);
+        /* Ends of streams and last answers go out, as far as nobody makes
+         * them wait. */
+        for (int i = 0; i < LAST_TURNS && s->connection_count > 0; i++)
+            (void)MHD_run(s->daemon);
         MHD_stop_daemon(s->daemon);
     }
     assert(s->first == NULL);
