@@ -574,15 +574,15 @@ sweep(struct http_server *s)
     for (struct http_exchange *x = s->first; x != NULL; x = x->next) {
         struct http_stream *stream = x->stream;
 
+        if (stream != NULL && stream->is_suspended) {
+            sweep_stream(stream, now);
+            continue;
+        }
         /* The library is told once of data and end together, reads the data
          * and misses the end. */
-        if (x->state == CONN_READING && is_client_gone(x)) {
+        if ((x->state == CONN_READING && is_client_gone(x)) ||
+            (x->state != CONN_DEFERRED && now - x->started_ns > longest))
             cut(x);
-        } else if (stream != NULL && stream->is_suspended) {
-            sweep_stream(stream, now);
-        } else if (x->state != CONN_DEFERRED && now - x->started_ns > longest) {
-            cut(x);
-        }
     }
 }
 
