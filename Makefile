@@ -145,6 +145,9 @@ install: $(OUT)/distilld
 	install -D -m 755 $(OUT)/distilld $(DESTDIR)$(PREFIX)/bin/distilld
 	install -D -m 644 conf/distilld.yaml \
 	    $(DESTDIR)$(PREFIX)/share/doc/distilld/distilld.yaml
+	sed 's|/usr/local|$(PREFIX)|g' conf/distilld.service >$(OUT)/unit
+	install -D -m 644 $(OUT)/unit \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system/distilld.service
 	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/distilld/LICENSE
 
 # ---- test ----

@@ -13,6 +13,7 @@
 
 #include <getopt.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,6 +276,87 @@ command_report(const struct command *c, int argc, char **argv)
     return 0;
 }
 
+/* A whole number within bounds, or false. */
+static bool
+parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *value)
+{
+    char *end;
+
+    if (*text < '0' || *text > '9' || strlen(text) > 15)
+        return false;
+    *value = strtoull(text, &end, 10);
+    return *end == '\0' && *value >= min && *value <= max;
+}
+
+static int
+command_top(const struct command *c, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"once", no_argument, NULL, 'o'},
+        {"interval", required_argument, NULL, 'i'},
+        {NULL, 0, NULL, 0},
+    };
+    struct top_options top = {.url = ADMIN_URL_DEFAULT};
+    uint64_t seconds = 1;
+    struct error err;
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "1i:", options, NULL)) != -1) {
+        if (opt == 'o' || opt == '1')
+            top.is_once = true;
+        else if (opt != 'i')
+            return complain_usage(c, "unknown option");
+        else if (!parse_count(optarg, 1, 3600, &seconds))
+            return complain_usage(c, "expected 1 to 3600 seconds");
+    }
+    if (optind + 1 < argc)
+        return complain_usage(c, "expected one URL at most");
+    if (optind < argc)
+        top.url = argv[optind];
+    top.interval_ms = 1000 * seconds;
+    top.has_color = isatty(STDOUT_FILENO) == 1;
+    top.is_once = top.is_once || !top.has_color;
+    if (top_command(&top, stdout, &err) != STATUS_OK)
+        return complain(&err);
+    return 0;
+}
+
+static int
+command_tap(const struct command *c, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"rate", required_argument, NULL, 'r'},
+        {"limit", required_argument, NULL, 'n'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *token = getenv("DISTILLD_ADMIN_TOKEN");
+    struct tap_options tap = {
+        .url = ADMIN_URL_DEFAULT,
+        .token = token != NULL ? token : "",
+        .rate = 10,
+    };
+    struct error err;
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "r:n:", options, NULL)) != -1) {
+        if (opt == 'r' && !parse_count(optarg, 1, 1000, &tap.rate))
+            return complain_usage(c, "expected 1 to 1000 records a second");
+        if (opt == 'n' && !parse_count(optarg, 1, UINT32_MAX, &tap.limit))
+            return complain_usage(c, "expected a count of records");
+        if (opt != 'r' && opt != 'n')
+            return complain_usage(c, "unknown option");
+    }
+    if (optind == argc || optind + 2 < argc)
+        return complain_usage(c, "expected events, labels or dead-letters, and "
+                                 "one URL at most");
+    tap.what = argv[optind];
+    if (optind + 1 < argc)
+        tap.url = argv[optind + 1];
+    if (tap_command(&tap, stdout, &err) != STATUS_OK)
+        return complain(&err);
+    return 0;
+}
+
 static const struct command commands[] = {
     {"run", "distil continuously, as the configuration says",
      "Usage: distilld run -c FILE [--accept-reset] [--migrate]\n"
@@ -350,6 +432,36 @@ static const struct command commands[] = {
      "\n"
      "Example: distilld report -o build/demo conf/demo/steady.yaml\n",
      command_report},
+    {"top", "watch a running daemon",
+     "Usage: distilld top [--once] [--interval SECONDS] [URL]\n"
+     "\n"
+     "Shows what the daemon at URL does (its admin.listen; without one\n"
+     "http://127.0.0.1:8642): rates, lag, how long teacher and training take,\n"
+     "the quality of student, teacher and baseline, the checkpoint's age. The\n"
+     "key q or Ctrl-C ends it. Where the output is no terminal it prints one\n"
+     "page, and exits 69 when there is no daemon.\n"
+     "\n"
+     "  -1, --once              print one page\n"
+     "  -i, --interval SECONDS  between two looks (1)\n"
+     "\n"
+     "Example: distilld top 10.0.0.7:8642\n",
+     command_top},
+    {"tap", "print a live sample of events, labels or dead letters",
+     "Usage: distilld tap [--rate N] [--limit N] WHAT [URL]\n"
+     "\n"
+     "WHAT is events, labels or dead-letters. Prints, one JSON object a line,\n"
+     "some of what goes through the daemon at URL (without one\n"
+     "http://127.0.0.1:8642), payloads and all: the daemon allows it with\n"
+     "admin.tap: true. Where it has an admin.token, that is expected in the\n"
+     "environment as DISTILLD_ADMIN_TOKEN. Ends with the daemon, on Ctrl-C, "
+     "or\n"
+     "when nobody reads the output any more.\n"
+     "\n"
+     "  -r, --rate N    at most so many a second, up to 1000 (10)\n"
+     "  -n, --limit N   end after so many\n"
+     "\n"
+     "Example: distilld tap -n 3 labels | jq .soft_label\n",
+     command_tap},
 };
 
 static int

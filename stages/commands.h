@@ -6,11 +6,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /*
- * The subcommands that look at what `distilld run` left. Each writes what was
- * asked for to out; all block. Thread: the process's first.
+ * The subcommands that look at what `distilld run` does or left. Each writes
+ * what was asked for to out; all block. Thread: the process's first.
  */
 
 struct inspect_options {
@@ -60,5 +61,32 @@ struct eval_options {
 /* eval_command compares checkpoints on an events or labels file. */
 must_check enum status eval_command(const struct eval_options *options,
                                     FILE *out, struct error *err);
+
+#define ADMIN_URL_DEFAULT "http://127.0.0.1:8642"
+
+struct top_options {
+    const char *url; /* of an admin port; the scheme may be left out */
+    uint64_t interval_ms;
+    bool is_once; /* one plain page, without escapes that move the cursor */
+    bool has_color;
+};
+
+/* top_command shows a running daemon until the person leaves, or once.
+ * Once: REFUSED, TIMEOUT, BADDATA when there is none to show. */
+must_check enum status top_command(const struct top_options *options, FILE *out,
+                                   struct error *err);
+
+struct tap_options {
+    const char *url;
+    const char *what;  /* events, labels, dead-letters */
+    const char *token; /* bearer token; "": none */
+    uint64_t rate;     /* records a second */
+    uint64_t limit;    /* records; 0: until the person or the daemon goes */
+};
+
+/* tap_command prints a live sample. OK also when the daemon ended the stream
+ * or nobody reads out any more; REFUSED when it broke off, DENIED. */
+must_check enum status tap_command(const struct tap_options *options, FILE *out,
+                                   struct error *err);
 
 #endif

@@ -30,6 +30,7 @@
 #define SWEEP_MS      250u
 #define HEARTBEAT_MS  5000u
 #define STREAM_BLOCK  4096u
+#define LAST_TURNS    16
 #define NS_PER_MS     1000000u
 #define NOTE_TEXT_MAX 256
 
@@ -573,15 +574,15 @@ sweep(struct http_server *s)
     for (struct http_exchange *x = s->first; x != NULL; x = x->next) {
         struct http_stream *stream = x->stream;
 
+        if (stream != NULL && stream->is_suspended) {
+            sweep_stream(stream, now);
+            continue;
+        }
         /* The library is told once of data and end together, reads the data
          * and misses the end. */
-        if (x->state == CONN_READING && is_client_gone(x)) {
+        if ((x->state == CONN_READING && is_client_gone(x)) ||
+            (x->state != CONN_DEFERRED && now - x->started_ns > longest))
             cut(x);
-        } else if (stream != NULL && stream->is_suspended) {
-            sweep_stream(stream, now);
-        } else if (x->state != CONN_DEFERRED && now - x->started_ns > longest) {
-            cut(x);
-        }
     }
 }
 
@@ -700,7 +701,10 @@ http_server_free(struct http_server **self)
             answer_text(x, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping\n");
     }
     if (s->daemon != NULL) {
-        (void)MHD_run(s->daemon);
+        /* Ends of streams and last answers go out, as far as nobody makes
+         * them wait. */
+        for (int i = 0; i < LAST_TURNS && s->connection_count > 0; i++)
+            (void)MHD_run(s->daemon);
         MHD_stop_daemon(s->daemon);
     }
     assert(s->first == NULL);
