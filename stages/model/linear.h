@@ -8,8 +8,8 @@
  * The dense layer y = x w^T, weights as in PyTorch's nn.Linear. The bias is
  * added with the activation, in one pass (activation.h).
  *
- * Shapes are asserted; outputs overlap no input. Thread: any. Allocates:
- * nothing.
+ * Shapes are asserted; outputs overlap no input, but dx may be x. Thread: any.
+ * Allocates: nothing.
  */
 
 /*
@@ -22,7 +22,7 @@
 void linear_forward(struct matrix y, struct matrix x, struct matrix w);
 
 /*
- * linear_backward adds this layer's gradient to dw and writes dx.
+ * linear_backward adds this layer's gradient to dw, then writes dx.
  *
  * dx (B, I) written; data NULL when the input needs no gradient
  * dw (O, I) accumulated: zero it once a step, not a call

@@ -265,7 +265,7 @@ new_blocks(struct model *m, struct error *err)
         st = new_floats(&m->second, m->float_count, err);
     if (st == STATUS_OK)
         st = new_floats(&m->inputs, B * m->G, err);
-    if (st == STATUS_OK)
+    if (st == STATUS_OK && (m->D > 0 || m->spec.cross_layers > 0))
         st = new_floats(&m->inputs_gradient, B * m->N, err);
     if (st == STATUS_OK)
         st = new_floats(&m->logits, B * (m->L + m->A), err);

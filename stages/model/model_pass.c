@@ -22,6 +22,16 @@ pass_weight(const struct dense_layer *l, float *block)
     return matrix_view(block + l->weight, l->rows, l->columns);
 }
 
+struct matrix
+pass_gradient(const struct model *m, size_t first, size_t n)
+{
+    struct matrix shared = {m->inputs + first * m->G, n, m->N, m->G};
+
+    if (m->inputs_gradient == NULL)
+        return shared;
+    return matrix_view(m->inputs_gradient + first * m->N, n, m->N);
+}
+
 static struct matrix
 chunk_logits(const struct model *m, float *block, size_t first, size_t n)
 {
@@ -305,7 +315,7 @@ void
 pass_backward(struct model *m, struct worker *w, size_t first, size_t n)
 {
     struct matrix dz = chunk_logits(m, m->logits_gradient, first, n);
-    struct matrix dx = matrix_view(m->inputs_gradient + first * m->N, n, m->N);
+    struct matrix dx = pass_gradient(m, first, n);
     struct matrix dtrunk = matrix_rows(w->dtrunk, 0, n);
     struct matrix x = chunk_inputs(m, w, first, n);
     struct matrix wanted = dx;

@@ -138,7 +138,7 @@ struct model {
     size_t chunk_rows;
     size_t G;               /* N, then L linear weights a table */
     float *inputs;          /* (batch_max, G) */
-    float *inputs_gradient; /* (batch_max, N) */
+    float *inputs_gradient; /* (batch_max, N) or NULL: pass_gradient */
     float *logits;          /* (batch_max, L + A) */
     float *logits_gradient; /* (batch_max, L + A) */
     int64_t *times;         /* (batch_max) */
@@ -179,6 +179,13 @@ void tensors_attach(struct model *m);
 struct matrix pass_weight(const struct dense_layer *l, float *block);
 
 /*
+ * pass_gradient views the gradient of the inputs of rows [first, first + n) of
+ * the batch (n, N). Where the first layer that goes back is the last to read
+ * the inputs, it takes their place and so half of the memory.
+ */
+struct matrix pass_gradient(const struct model *m, size_t first, size_t n);
+
+/*
  * pass_forward computes the logits of rows [first, first + n) of the batch
  * into m->logits; n <= chunk_rows. Reads what lookup_find or lookup_see left.
  */
@@ -186,7 +193,7 @@ void pass_forward(struct model *m, struct worker *w, size_t first, size_t n);
 
 /*
  * pass_backward goes back from m->logits_gradient of the same rows, right
- * after pass_forward: adds to w->gradient, writes m->inputs_gradient. Scales
+ * after pass_forward: adds to w->gradient, writes pass_gradient's. Scales
  * the auxiliary part of m->logits_gradient by gradient_scale.
  */
 void pass_backward(struct model *m, struct worker *w, size_t first, size_t n);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Predicting, and one step of learning. A step has four parts with all of the
+ * Predicting, and one step of learning. A step has three parts with all of the
  * team in each: look ids up (by table), forth and back (by rows), then, once
  * the sums are known to be finite, change (dense by range, tables by table).
- * Who does what is fixed by number and gradients are summed in that order.
+ * Who does what is fixed by number and gradients are summed in that order. Who
+ * is alone looks up each chunk right before it goes forth.
  */
 #include "stages/model/event_clock.h"
 #include "stages/model/loss.h"
@@ -35,28 +36,33 @@ batch_inputs(const struct model *m)
 }
 
 /*
- * Looks the batch up in every step-th table. In each turn a table finds one
- * piece, aims at the one after and asks for the one after that: so the misses
- * of all tables and of several pieces overlap, also when the batch is small.
+ * Looks rows [first, first + n) up in every step-th table. In each turn a table
+ * finds one piece, aims at the one after and asks for the one after that: so
+ * the misses of all tables and of several pieces overlap, also when the batch
+ * is small.
  */
 static void
-look_up_tables(struct model *m, size_t first, size_t step, const int64_t *now_s)
+look_up(struct model *m, size_t table, size_t step, size_t first, size_t n,
+        const int64_t *now_s)
 {
     const struct columns *c = m->batch;
-    size_t pieces = (c->row_count + LOOKUP_ROWS - 1) / LOOKUP_ROWS;
+    size_t piece = first / LOOKUP_ROWS;
+    size_t end = (first + n + LOOKUP_ROWS - 1) / LOOKUP_ROWS;
     struct matrix x = batch_inputs(m);
 
-    for (size_t turn = 0; turn < pieces + 2; turn++) {
-        for (size_t i = first; i < m->lookup_count; i += step) {
+    assert(first % LOOKUP_ROWS == 0);
+    for (size_t turn = piece; turn < end + 2; turn++) {
+        for (size_t i = table; i < m->lookup_count; i += step) {
             struct lookup *l = &m->lookups[i];
 
-            if (turn >= 2 && now_s != NULL)
+            if (turn >= piece + 2 && now_s != NULL)
                 lookup_see(l, c, turn - 2, *now_s, x);
-            else if (turn >= 2)
+            else if (turn >= piece + 2)
                 lookup_find(l, c, turn - 2, x);
-            if (turn >= 1)
+            if (turn >= piece + 1 && turn < end + 1)
                 lookup_aim(l, c, turn - 1);
-            lookup_ask(l, c, turn);
+            if (turn < end)
+                lookup_ask(l, c, turn);
         }
     }
 }
@@ -66,27 +72,22 @@ find_part(void *ctx, size_t number)
 {
     struct model *m = ctx;
 
-    look_up_tables(m, number, m->spec.threads, NULL);
+    look_up(m, number, m->spec.threads, 0, m->batch->row_count, NULL);
 }
 
 static void
 see_part(void *ctx, size_t number)
 {
     struct model *m = ctx;
-
     int64_t now_s = m->counters[COUNTER_CLOCK_MS] / 1000;
 
-    look_up_tables(m, number, m->spec.threads, &now_s);
+    look_up(m, number, m->spec.threads, 0, m->batch->row_count, &now_s);
 }
 
-static void
-forward_rows(struct model *m, struct worker *w, size_t first, size_t end)
+static size_t
+chunk_length(const struct model *m, size_t first, size_t end)
 {
-    for (; first < end; first += m->chunk_rows) {
-        size_t n = end - first;
-
-        pass_forward(m, w, first, n < m->chunk_rows ? n : m->chunk_rows);
-    }
+    return end - first < m->chunk_rows ? end - first : m->chunk_rows;
 }
 
 static void
@@ -95,9 +96,27 @@ forward_part(void *ctx, size_t number)
     struct model *m = ctx;
     size_t first;
     size_t end;
+    size_t n;
 
     range(m->batch->row_count, m->spec.threads, number, &first, &end);
-    forward_rows(m, &m->workers[number], first, end);
+    for (; first < end; first += n) {
+        n = chunk_length(m, first, end);
+        pass_forward(m, &m->workers[number], first, n);
+    }
+}
+
+/* All of a prediction, chunk by chunk: their inputs stay in the cache. */
+static void
+predict_alone(struct model *m)
+{
+    size_t end = m->batch->row_count;
+    size_t n;
+
+    for (size_t first = 0; first < end; first += n) {
+        n = chunk_length(m, first, end);
+        look_up(m, 0, 1, first, n, NULL);
+        pass_forward(m, &m->workers[0], first, n);
+    }
 }
 
 /* Adds one row's losses of one task, and writes their gradient into dz. */
@@ -147,19 +166,21 @@ learn_part(void *ctx, size_t number)
 {
     struct model *m = ctx;
     struct worker *w = &m->workers[number];
+    int64_t now_s = m->counters[COUNTER_CLOCK_MS] / 1000;
     size_t width = m->L + m->A;
     size_t first;
     size_t end;
+    size_t n;
 
     memset(w->gradient, 0, m->float_count * sizeof(float));
     memset(w->losses, 0, m->task_count * sizeof(*w->losses));
     w->objective = 0.0;
     w->largest = 0;
     range(m->batch->row_count, m->spec.threads, number, &first, &end);
-    while (first < end) {
-        size_t n = end - first;
-
-        n = n < m->chunk_rows ? n : m->chunk_rows;
+    for (; first < end; first += n) {
+        n = chunk_length(m, first, end);
+        if (m->spec.threads == 1)
+            look_up(m, 0, 1, first, n, &now_s);
         pass_forward(m, w, first, n);
         memset(m->logits_gradient + first * width, 0,
                n * width * sizeof(float));
@@ -168,7 +189,6 @@ learn_part(void *ctx, size_t number)
                 row_losses(m, w, t, r, m->logits_gradient + r * width);
         }
         pass_backward(m, w, first, n);
-        first += n;
     }
 }
 
@@ -202,7 +222,7 @@ change_part(void *ctx, size_t number)
 {
     struct model *m = ctx;
     size_t B = m->batch->row_count;
-    struct matrix dx = matrix_view(m->inputs_gradient, B, m->N);
+    struct matrix dx = pass_gradient(m, 0, B);
     struct matrix dz = matrix_view(m->logits_gradient, B, m->L + m->A);
 
     learn_dense(m, number);
@@ -247,12 +267,11 @@ model_predict(struct model *m, const struct columns *c, float *logits)
 {
     OBJ_CHECK(m, MODEL_MAGIC);
     begin_batch(m, c);
-    if (c->row_count >= SHARED_ROWS_MIN) {
+    if (m->spec.threads > 1 && c->row_count >= SHARED_ROWS_MIN) {
         helpers_run(m->helpers, find_part, m);
         helpers_run(m->helpers, forward_part, m);
     } else {
-        look_up_tables(m, 0, 1, NULL);
-        forward_rows(m, &m->workers[0], 0, c->row_count);
+        predict_alone(m);
     }
     write_logits(m, logits);
     m->batch = NULL;
@@ -376,7 +395,8 @@ model_step(struct model *m, const struct columns *c,
         event_clock_advance(counters[COUNTER_CLOCK_MS], c->time_ms,
                             c->row_count, m->times, m->clock_step_ms);
     plan_losses(m, objectives);
-    helpers_run(m->helpers, see_part, m);
+    if (m->spec.threads > 1)
+        helpers_run(m->helpers, see_part, m);
     helpers_run(m->helpers, learn_part, m);
     step->is_skipped = !sum_up(m, step);
     counters[COUNTER_STEPS]++;
