@@ -190,13 +190,13 @@ pipeline_stop(struct pipeline *p)
 void
 pipeline_free(struct pipeline *p)
 {
+    calls_free(&p->calls); /* first: it may still have what is a stage's */
     for (size_t i = 0; i < p->stage_count; i++) {
         if (p->stages[i] != NULL)
             p->stages[i]->ops->free(&p->stages[i]);
     }
     p->stage_count = 0;
     topics_free(&p->topics);
-    calls_free(&p->calls);
     batch_pool_free(&p->pool);
 }
 

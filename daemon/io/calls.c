@@ -82,7 +82,7 @@ calls_free(struct calls **self)
     if (*self == NULL)
         return;
     OBJ_TAKE(c, self, CALLS_MAGIC);
-    worker_free(&c->worker);
+    worker_give_up(&c->worker);
     c->magic = 0;
     free(c);
 }

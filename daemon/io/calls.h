@@ -28,8 +28,8 @@ must_check enum status calls_new(struct calls **out, struct loop *l,
  * Keeps a borrow until done. Thread: loop. */
 void calls_begin(struct calls *c, struct call *call);
 
-/* calls_free joins the thread, frees *self, sets it NULL; NULL is fine. No call
- * is under way. Thread: loop. */
+/* calls_free waits for the calls under way, joins the thread, frees *self and
+ * sets it NULL; NULL is fine. Their done is not called any more. Thread: loop. */
 void calls_free(struct calls **self);
 
 #endif

@@ -72,23 +72,25 @@ open_producer(struct letters *l, struct error *err)
     return st;
 }
 
+/* A producer that failed is freed beside the loop, once nothing of its is ours
+ * any more. */
+static bool
+can_retire(const struct letters *l)
+{
+    return l->has_failed && l->producer != NULL &&
+           kafka_producer_pending(l->producer) == 0;
+}
+
 static void
 go_on(struct letters *l)
 {
     struct error err;
     enum status st;
 
-    if (l->records == NULL || l->producer == NULL)
+    if (can_retire(l)) /* later: this may be a call from inside of it */
+        timer_start(l->reopen, 0, 0);
+    if (l->records == NULL || l->producer == NULL || l->has_failed)
         return;
-    if (l->has_failed) {
-        if (kafka_producer_pending(l->producer) > 0 || l->retire.is_under_way)
-            return;
-        kafka_producer_mute(l->producer);
-        l->retired = l->producer;
-        l->producer = NULL;
-        calls_begin(l->pipeline->calls, &l->retire);
-        return;
-    }
     st = dead_letters_send(l->producer, l->topic, l->records, &l->at,
                            &l->unsettled, l, &err);
     if (st != STATUS_OK && st != STATUS_AGAIN)
@@ -135,7 +137,14 @@ on_reopen(void *ctx)
     struct letters *l = ctx;
     struct error err;
 
-    if (open_producer(l, &err) != STATUS_OK) {
+    if (can_retire(l)) {
+        kafka_producer_mute(l->producer);
+        l->retired = l->producer;
+        l->producer = NULL;
+        calls_begin(l->pipeline->calls, &l->retire);
+        return;
+    }
+    if (l->producer == NULL && open_producer(l, &err) != STATUS_OK) {
         log_warn("producer_failed", "text=\"%s\"", err.text);
         timer_start(l->reopen, REOPEN_MS, 0);
         return;
