@@ -71,6 +71,28 @@ push_full(struct consume *c)
     return false;
 }
 
+/* Sends dead letters ahead when they are many: they must not wait for rows
+ * that may never come. The open batch keeps its rows. False: there is no batch
+ * for them, or no room in the next stage. */
+static bool
+split_dead_letters(struct consume *c)
+{
+    struct batch *ahead;
+    struct bytes swapped;
+
+    if (c->open->dead_letters.used < DEAD_LETTERS_BYTES)
+        return true;
+    ahead = batch_pool_take(c->stage.pipeline->pool);
+    if (ahead == NULL)
+        return false;
+    swapped = ahead->dead_letters;
+    ahead->dead_letters = c->open->dead_letters;
+    c->open->dead_letters = swapped;
+    ahead->epoch = c->stage.pipeline->epoch;
+    c->full = ahead;
+    return push_full(c);
+}
+
 bool
 consume_has_room(struct consume *c)
 {
@@ -79,7 +101,7 @@ consume_has_room(struct consume *c)
         return false;
     if (c->open == NULL)
         c->open = batch_pool_take(c->stage.pipeline->pool);
-    return c->open != NULL;
+    return c->open != NULL && split_dead_letters(c);
 }
 
 bool
@@ -122,27 +144,6 @@ consume_forget(struct consume *c, uint32_t pass)
     OBJ_CHECK(c, CONSUME_MAGIC);
     c->pass = pass;
     c->seen.count = 0;
-}
-
-/* Sends dead letters ahead when they are many: they must not wait for rows
- * that may never come. The open batch keeps its rows. */
-static void
-split_dead_letters(struct consume *c)
-{
-    struct batch *ahead;
-    struct bytes swapped;
-
-    if (c->open->dead_letters.used < DEAD_LETTERS_BYTES || c->full != NULL)
-        return;
-    ahead = batch_pool_take(c->stage.pipeline->pool);
-    if (ahead == NULL)
-        return;
-    swapped = ahead->dead_letters;
-    ahead->dead_letters = c->open->dead_letters;
-    c->open->dead_letters = swapped;
-    ahead->epoch = c->stage.pipeline->epoch;
-    c->full = ahead;
-    (void)push_full(c);
 }
 
 /* ---- records ---- */
@@ -344,10 +345,7 @@ consume_take(struct consume *c, const struct incoming *in)
         consume_fail(c, &err);
         return false;
     }
-    if (c->open->columns->row_count == c->batch_rows)
-        return true;
-    split_dead_letters(c);
-    return false;
+    return c->open->columns->row_count == c->batch_rows;
 }
 
 /* ---- the stage ---- */

@@ -229,7 +229,7 @@ may_read(const struct source *s)
 {
     return s->state != SOURCE_DRAINING && s->state != SOURCE_RETURNING &&
            s->state != SOURCE_LEAVING && s->state != SOURCE_STOPPED &&
-           s->state != SOURCE_CONNECTING && !s->has_failed;
+           !s->has_failed;
 }
 
 /* Takes events until there are none, or no room, or it is the loop's turn. */

@@ -82,6 +82,15 @@ can_retire(const struct letters *l)
 }
 
 static void
+retire_producer(struct letters *l)
+{
+    kafka_producer_mute(l->producer);
+    l->retired = l->producer;
+    l->producer = NULL;
+    calls_begin(l->pipeline->calls, &l->retire);
+}
+
+static void
 go_on(struct letters *l)
 {
     struct error err;
@@ -128,7 +137,8 @@ on_retired(void *ctx)
 
     l->has_failed = false;
     l->at = 0;
-    timer_start(l->reopen, REOPEN_MS, 0);
+    if (l->records != NULL)
+        timer_start(l->reopen, REOPEN_MS, 0);
 }
 
 static void
@@ -138,10 +148,7 @@ on_reopen(void *ctx)
     struct error err;
 
     if (can_retire(l)) {
-        kafka_producer_mute(l->producer);
-        l->retired = l->producer;
-        l->producer = NULL;
-        calls_begin(l->pipeline->calls, &l->retire);
+        retire_producer(l);
         return;
     }
     if (l->producer == NULL && open_producer(l, &err) != STATUS_OK) {
@@ -174,7 +181,8 @@ letters_stop(struct letters *l)
     OBJ_CHECK(l, LETTERS_MAGIC);
     timer_stop(l->reopen);
     l->records = NULL;
-    kafka_producer_free(&l->producer);
+    if (l->producer != NULL)
+        retire_producer(l);
 }
 
 enum status

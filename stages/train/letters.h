@@ -22,7 +22,7 @@ must_check enum status letters_send(struct letters *l, const struct batch *b,
                                     struct error *err);
 
 /* letters_stop gives up what is not acknowledged, without a call: the batch is
- * the caller's again. May wait for the client's threads to end. */
+ * the caller's, to be kept until the pipeline's calls have ended. */
 void letters_stop(struct letters *l);
 
 void letters_free(struct letters **self);
