@@ -51,7 +51,8 @@ SRC     := $(shell find daemon stages -name '*.c' | sort)
 TEST    := $(shell find tests/unit tests/contract -name 'test_*.c' 2>/dev/null | sort)
 SUPPORT := $(sort $(wildcard tests/support/*.c))
 FUZZ    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
-BENCH   := $(filter-out %/floor.c,$(sort $(wildcard tests/bench/*.c)))
+BENCH   := $(filter-out %/floor.c %/kafka_load.c,\
+             $(sort $(wildcard tests/bench/*.c)))
 SCRIPT  := $(sort $(wildcard tests/integration/test_*))
 # Those that start brokers.
 KAFKA   := $(sort $(wildcard tests/integration/test_kafka_*)) \
@@ -185,8 +186,8 @@ $(FUZZBIN): %: %.o $(ARCHIVES)
 	$(Q)$(CC) -fsanitize=fuzzer,address,undefined -o $@ $< $(ARCHIVES) \
 	    $(LDFLAGS) $(LIBS)
 
-# `make bench NAMES="train decode"` measures those alone.
-bench: bench-build $(OUT)/distilld | build/deps.test
+# `make bench NAMES="train decode"` measures those alone; kafka: through a broker.
+bench: bench-build $(OUT)/distilld | build/deps.kafka
 	@python3 tests/bench/run.py --out $(OUT) --json build/bench.json \
 	    $(NAMES)
 
@@ -194,7 +195,8 @@ bench: bench-build $(OUT)/distilld | build/deps.test
 bench-seeds: $(OUT)/distilld | build/deps.test
 	@python3 tests/bench/seeds.py --out $(OUT) --json build/seeds.json
 
-bench-build: $(OUT)/tests/bench/bench $(OUT)/tests/bench/floor
+bench-build: $(OUT)/tests/bench/bench $(OUT)/tests/bench/floor \
+    $(OUT)/tests/bench/kafka_load
 
 $(OUT)/tests/bench/bench: $(BENCH:%.c=$(OUT)/%.o) $(ARCHIVES)
 	@echo "  LD    $@"
@@ -207,6 +209,14 @@ $(OUT)/tests/bench/floor: tests/bench/floor.c | build/deps.build
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O3 -march=native -ffp-contract=fast \
 	    -fno-math-errno $(WARN) -o $@ $< $(shell pkg-config --cflags --libs \
 	    openblas 2>/dev/null) -lm -lpthread
+
+# Drives a broker beside the product: nothing of the product in it, either.
+$(OUT)/tests/bench/kafka_load: tests/bench/kafka_load.c | build/deps.build
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 $(WARN) $(if $(WERROR),-Werror) \
+	    -o $@ $< $(shell pkg-config --cflags --libs rdkafka 2>/dev/null) \
+	    -lpthread
 
 # ---- lint ----
 
@@ -250,7 +260,7 @@ help:
 	@echo 'make unit       unit and contract tests'
 	@echo 'make check-kafka  the integration tests that start brokers'
 	@echo 'make chaos      kills and cuts off a service, CHAOS_ROUNDS=60'
-	@echo 'make bench      speed beside its floor, build/bench.json'
+	@echo 'make bench      speed beside floor and peer, build/bench.json'
 	@echo 'make bench-seeds  the demo over five seeds, build/seeds.json'
 	@echo 'make fuzz       every fuzz target, FUZZ_S=10 seconds each'
 	@echo 'make lint       format, layers, words, sizes, tidy, cppcheck'

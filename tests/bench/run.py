@@ -3,8 +3,9 @@
 """Speed beside its floor: run.py --out build/none --json FILE [NAME...]
 
 The product (bench) and its floor take turns, one short sample each, so that
-a noisy machine disturbs both alike; the medians are compared. Prints a table
-and writes a list of {name, value, unit, floor, peer}.
+a noisy machine disturbs both alike; the medians are compared. Then the same
+through Kafka, beside a peer (through_kafka.py; NAME kafka: that alone). Prints
+tables and writes a list of {name, value, unit, floor, peer}.
 """
 
 import argparse
@@ -16,6 +17,9 @@ import statistics
 import subprocess
 import sys
 import time
+import unittest
+
+import through_kafka
 
 GIB = 1 << 30
 US_EXAMPLE, US_EVENT, PER_S = "us/example", "us/event", "events/s"
@@ -205,6 +209,13 @@ def main():
         results.append({"name": name, "value": value, "unit": unit,
                         "floor": floor, "peer": None})
         show(results[-1])
+    if through_kafka.wants(args.names):
+        try:
+            results += through_kafka.measure(args.out, args.names)
+        except (AssertionError, OSError, subprocess.SubprocessError,
+                unittest.SkipTest) as problem:
+            print(f"through Kafka: FAILED: {problem}", flush=True)
+            failed += 1
     with open(args.json, "w", encoding="ascii") as f:
         json.dump(results, f, indent=1)
         f.write("\n")

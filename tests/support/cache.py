@@ -17,7 +17,10 @@ import unittest
 
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
 PACKAGES = ("confluent-kafka==2.16.1", "xxhash==3.5.0")
-SECONDS = 600  # a download may take that long
+# What the peer of the benchmarks runs on. PyTorch's wheel brings libraries for
+# GPUs that it does not start without: 5 GB.
+PEER_PACKAGES = ("torch==2.15.0", "numpy==2.4.6", "orjson==3.13.0")
+SECONDS = 1200  # a download may take that long
 
 POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
  <modelVersion>4.0.0</modelVersion>
@@ -110,16 +113,26 @@ def kafka_jars(version):
     return os.path.join(make_once("kafka-" + version, fetch), "lib")
 
 
-def python_packages():
-    """Puts the tests' Python packages on the path: confluent_kafka, a client
-    with a librdkafka of its own, and xxhash."""
-    tag = "-".join(p.replace("==", "-") for p in PACKAGES)
+def package_folder(packages):
+    """The folder of Python packages, with what they depend on."""
+    tag = "-".join(p.replace("==", "-") for p in packages)
     name = f"python{sys.version_info[0]}.{sys.version_info[1]}-{tag}"
 
     def install(folder):
         call(sys.executable, "-m", "pip", "install", "-q", "--no-compile",
              "--only-binary", ":all:", "--disable-pip-version-check",
-             "--target", os.path.join(folder, "packages"), *PACKAGES)
-    path = os.path.join(make_once(name, install), "packages")
+             "--target", os.path.join(folder, "packages"), *packages)
+    return os.path.join(make_once(name, install), "packages")
+
+
+def python_packages():
+    """Puts the tests' Python packages on the path: confluent_kafka, a client
+    with a librdkafka of its own, and xxhash."""
+    path = package_folder(PACKAGES)
     if path not in sys.path:
         sys.path.insert(0, path)
+
+
+def peer_packages():
+    """The folders that a benchmark's peer finds its packages in."""
+    return [package_folder(PEER_PACKAGES), package_folder(PACKAGES)]
