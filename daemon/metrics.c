@@ -54,7 +54,7 @@ histogram_quantile(const struct histogram *h, double share)
 
     assert(share >= 0 && share <= 1);
     if (histogram_count(h) == 0)
-        return NAN;
+        return (double)NAN;
     for (size_t i = 0; i < h->bound_count; i++) {
         double count = (double)h->counts[i];
         double low = i > 0 ? h->bounds[i - 1] : 0;

@@ -91,8 +91,8 @@ color(const struct view *v, const char *escape)
 }
 
 /* Appends to the line; what is too long for it is cut. */
-static void
-put_args(struct view *v, const char *format, va_list args)
+print_like(2, 0) static void put_args(struct view *v, const char *format,
+                                      va_list args)
 {
     size_t room = sizeof(v->line) - v->used;
     int n = vsnprintf(v->line + v->used, room, format, args);

@@ -109,7 +109,7 @@ on_attempt(void *ctx)
 
     for (int i = 0; i < TOPIC_KINDS && st == STATUS_OK; i++) {
         if (t->names[i] != NULL)
-            st = look_at(t, i, err);
+            st = look_at(t, (enum which)i, err);
     }
     t->found.status = st;
 }

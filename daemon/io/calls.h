@@ -29,7 +29,8 @@ must_check enum status calls_new(struct calls **out, struct loop *l,
 void calls_begin(struct calls *c, struct call *call);
 
 /* calls_free waits for the calls under way, joins the thread, frees *self and
- * sets it NULL; NULL is fine. Their done is not called any more. Thread: loop. */
+ * sets it NULL; NULL is fine. Their done is not called any more. Thread:
+ * loop. */
 void calls_free(struct calls **self);
 
 #endif

@@ -15,6 +15,7 @@
 #include "daemon/base/bytes.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/logging.h"
+#include "daemon/base/macros.h"
 #include "daemon/base/object.h"
 
 #include <microhttpd.h>
@@ -199,8 +200,8 @@ on_connection(void *ctx, struct MHD_Connection *connection, void **context,
         close_connection(s, context);
 }
 
-static void
-on_library_note(void *ctx, const char *format, va_list args)
+print_like(2, 0) static void on_library_note(void *ctx, const char *format,
+                                             va_list args)
 {
     char text[NOTE_TEXT_MAX];
 

@@ -265,12 +265,13 @@ kafka_producer_send(struct kafka_producer *p, struct kafka_target *target,
     OBJ_CHECK(p, PRODUCER_MAGIC);
     if (record->header_count > 0)
         headers = make_headers(record);
+    /* Tags and values, as librdkafka's macros spell them in GNU C. */
     code = rd_kafka_producev(
-        p->rk, RD_KAFKA_V_RKT((rd_kafka_topic_t *)target),
-        RD_KAFKA_V_PARTITION(record->partition),
-        RD_KAFKA_V_KEY(record->key, record->key_bytes),
-        RD_KAFKA_V_VALUE((void *)(uintptr_t)record->value, record->value_bytes),
-        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
+        p->rk, RD_KAFKA_VTYPE_RKT, (rd_kafka_topic_t *)target,
+        RD_KAFKA_VTYPE_PARTITION, record->partition, RD_KAFKA_VTYPE_KEY,
+        record->key, record->key_bytes, RD_KAFKA_VTYPE_VALUE, record->value,
+        record->value_bytes, RD_KAFKA_VTYPE_HEADERS, headers,
+        RD_KAFKA_VTYPE_OPAQUE, opaque, RD_KAFKA_VTYPE_END);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         p->pending++;
         return STATUS_OK;
