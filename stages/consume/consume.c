@@ -243,7 +243,20 @@ check_source(struct consume *c, const struct event_meta *meta,
     return STATUS_OK;
 }
 
-/* Whether a decoded row is to be trained on: new, and not before the start. */
+/* Whether a row that was passed before is skipped. An annotator on Kafka goes
+ * back to what is settled, after a failure and when partitions come back: what
+ * it sees again has no label yet. */
+static bool
+skips_seen(const struct consume *c, const struct event_meta *meta)
+{
+    const struct pipeline *p = c->stage.pipeline;
+
+    return p->role == ROLE_ANNOTATE
+               ? p->settings->events_log != LOG_KIND_KAFKA
+               : meta->is_label;
+}
+
+/* Whether a decoded row is wanted: new, and not before the start. */
 static enum status
 wants_row(struct consume *c, const struct event_meta *meta,
           const struct row_source *source, bool *wanted, struct error *err)
@@ -255,7 +268,7 @@ wants_row(struct consume *c, const struct event_meta *meta,
         st = check_source(c, meta, err);
     if (st != STATUS_OK)
         return st;
-    if (meta->is_label || c->stage.pipeline->role == ROLE_ANNOTATE)
+    if (skips_seen(c, meta))
         st = watermarks_pass(&c->seen, source, wanted, err);
     c->stage.pipeline->stats.duplicates += !*wanted;
     if (meta->time_ms < c->start_ms)

@@ -127,12 +127,12 @@ class Delivers:
                          hashlib.sha256(value).hexdigest())
 
     def test_label_too_large_for_the_broker_is_a_dead_letter(self):
-        """And so is a dead letter: then it is cut."""
+        """With the beginning of the event, its size and its digest."""
         service = self.service
         service.create(partitions=1)
-        for topic in (service.labels, service.dead):
-            self.oracle.set_config(topic, max_message_bytes=3000)
-        large = json.dumps({"event_id": "large", "x": "y" * 5000}).encode()
+        self.oracle.set_config(service.labels, max_message_bytes=3000)
+        self.oracle.set_config(service.dead, max_message_bytes=6000)
+        large = json.dumps({"event_id": "large", "x": "y" * 20000}).encode()
         book = service.book(broken=0)
         book.issue(50)
         book.flush()

@@ -237,11 +237,6 @@ class Service:
 
         def trained():
             self.assert_alive()
-            if len(book.trained(where)) < wanted:  # KT-TEMP
-                time.sleep(1)
-                for d in self.daemons:
-                    if d.command[3].endswith(f"/{name}.yaml") and d.status is None:
-                        d.stop(); d.start()
             return len(book.trained(where)) >= wanted
         try:
             wait_until(trained, seconds, f"{wanted} trained", pause=0.2)
