@@ -132,9 +132,9 @@ open_client(struct kafka_producer *p, struct error *err)
         forced[count++] =
             (struct kafka_property){"transactional.id", spec->transactional_id};
     }
-    if (spec->record_bytes_max > 0) {
-        (void)snprintf(size, sizeof(size), "%zu", spec->record_bytes_max);
-        forced[count++] = (struct kafka_property){"message.max.bytes", size};
+    if (spec->batch_bytes_max > 0) {
+        (void)snprintf(size, sizeof(size), "%zu", spec->batch_bytes_max);
+        forced[count++] = (struct kafka_property){"batch.size", size};
     }
     st = kafka_conf_new(&conf, KAFKA_PRODUCER, &spec->properties, forced, err);
     if (st != STATUS_OK)

@@ -21,7 +21,8 @@ struct kafka_target; /* a topic to produce to */
 struct kafka_producer_spec {
     struct kafka_properties properties;
     const char *transactional_id; /* NULL: no transactions */
-    size_t record_bytes_max;      /* a longer one is TOOBIG; 0: as configured */
+    size_t batch_bytes_max; /* of records that go together, where one alone is
+                             * not more than that; 0: as configured */
 
     /*
      * count records with this opaque are settled: acknowledged, where err is

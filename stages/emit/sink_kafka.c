@@ -32,6 +32,9 @@
 #define REOPEN_MS      500
 #define PAYLOAD_MAX    4096u
 #define LATE_BYTES_MAX ((size_t)1 << 20)
+#define TOPIC_BYTES    1048588u /* that every topic takes, unless told */
+#define RECORD_EXTRA   64u      /* most that is around a record in a batch */
+#define HEADER_EXTRA   10u      /* and around a header */
 
 struct sink {
     unsigned magic;
@@ -185,14 +188,20 @@ retire_producer(struct sink *s)
     calls_begin(s->pipeline->calls, &s->retire);
 }
 
-/* What the topic takes, if it is less than everybody's default: leaves room
- * for what a batch of records adds. */
+/* What a topic surely takes at once: leaves room for what a batch adds. 0: as
+ * much as is everybody's default, or unknown. */
 static size_t
-record_bytes_max(const struct kafka_topic *labels)
+bytes_max(const struct kafka_topic *topic)
 {
-    size_t max = labels->record_bytes_max;
+    size_t max = topic->record_bytes_max;
 
-    return max > 0 && max < 1048588 ? max - max / 16 : 0;
+    return max > 0 && max < TOPIC_BYTES ? max - max / 16 : 0;
+}
+
+static size_t
+smaller(size_t a, size_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
 static enum status
@@ -202,7 +211,8 @@ open_producer(struct sink *s, struct error *err)
     struct topics *topics = s->pipeline->topics;
     struct kafka_producer_spec spec = {
         .properties = *topics_producer_properties(topics),
-        .record_bytes_max = record_bytes_max(topics_labels(topics)),
+        .batch_bytes_max = smaller(bytes_max(topics_labels(topics)),
+                                   bytes_max(topics_dead_letters(topics))),
         .on_delivered = on_delivered,
         .on_failed = on_failed,
         .ctx = s,
@@ -314,6 +324,26 @@ fill_record(const struct batch *b, size_t row,
     };
 }
 
+/* TOOBIG for a label that the topic would refuse, and the others with it. */
+static enum status
+check_size(const struct sink *s, const struct record *r, struct error *err)
+{
+    size_t max = bytes_max(topics_labels(s->pipeline->topics));
+    size_t bytes = r->value_bytes + r->key_bytes + RECORD_EXTRA;
+
+    for (size_t i = 0; i < r->header_count; i++) {
+        const struct record_header *h = &r->headers[i];
+
+        bytes += strlen(h->name) + HEADER_EXTRA;
+        bytes += h->value_bytes == RECORD_HEADER_NULL ? 0 : h->value_bytes;
+    }
+    if (max == 0 || bytes <= max)
+        return STATUS_OK;
+    return error_set(err, STATUS_TOOBIG,
+                     "the label has %zu bytes, topic %s takes %zu", bytes,
+                     s->pipeline->settings->labels_topic, max);
+}
+
 /* Sends the labels of a batch on from row_at. False: not all of them yet. */
 static bool
 send_rows(struct sink *s, struct batch *b)
@@ -329,7 +359,9 @@ send_rows(struct sink *s, struct batch *b)
         if (s->letters_unsettled > 0)
             return false;
         fill_record(b, s->row_at, headers, time, &record);
-        st = kafka_producer_send(s->producer, s->labels, &record, b, &why);
+        st = check_size(s, &record, &why);
+        if (st == STATUS_OK)
+            st = kafka_producer_send(s->producer, s->labels, &record, b, &why);
         if (st == STATUS_TOOBIG) {
             st = send_late_letter(s, b, &b->rows[s->row_at], &why, &err);
         } else {
