@@ -112,7 +112,7 @@ class Delivers:
             self.assertEqual(headers, [("h", b"1"), ("h", b"\xff"),
                                        ("n", None)])
             self.assert_payload(letter, value)
-        self.assert_sound(book, labelled=100)
+        self.assert_sound(book, strangers=len(letters), labelled=100)
 
     def assert_payload(self, letter, value):
         """The whole of it, or its beginning, size and digest."""
@@ -146,7 +146,8 @@ class Delivers:
         self.assertEqual(letter["source"]["offset"], 50)
         self.assert_payload(letter, large)
         self.assertIn("payload_bytes", letter)
-        self.assert_sound(book, labelled=100, duplicate_labels=0)
+        self.assert_sound(book, strangers=1, labelled=100,
+                          duplicate_labels=0)
 
     def test_holes_of_transactions_are_passed(self):
         """Aborted events are none; markers are passed, up to the end."""
