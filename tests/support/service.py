@@ -6,9 +6,11 @@ What a test and chaos both need, and no more than they can see from outside.
 import ctypes
 import json
 import os
+import re
 import signal
 import subprocess
 import time
+import urllib.request
 import uuid
 
 import ledger
@@ -101,6 +103,16 @@ class Daemon:
         wait_until(there, seconds, f"{text!r}; {self.tail()}")
         assert text in self.said(), f"{text!r}; {self.tail()}"
 
+    def metrics(self):
+        """What /metrics shows: {"name{labels}": number}."""
+        self.await_said("admin_listening")
+        address = re.search(r"admin_listening address=(\S+)", self.said())[1]
+        with urllib.request.urlopen(f"http://{address}/metrics",
+                                    timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if line[:1] != "#")
+        return {name: float(value) for name, value in pairs}
+
     def rss(self):
         """Its resident memory in bytes."""
         with open(f"/proc/{self.pid}/statm", encoding="ascii") as f:
@@ -171,6 +183,7 @@ class Service:
             "checkpoint": {"path": self.path(name, "checkpoints"),
                            "every": 1000000, "interval": "500ms"},
             "publish": {"path": self.path(name, "models")},
+            "admin": {"listen": "127.0.0.1:0"},
         }, more)
 
     def configure(self, name="run", **more):
