@@ -7,7 +7,7 @@
 
 /*
  * Operating a running service: its admin port with all pages and commands, and
- * reloading its settings. Made before the roles start and freed before they
+ * reloading its settings. Made before the roles are opened, freed before they
  * are. Thread: loop.
  */
 struct operate;

@@ -6,6 +6,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/object.h"
+#include "daemon/base/text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -155,10 +156,14 @@ overview_model_name(size_t model)
 static void
 add_obstacle(struct obstacles *out, const char *role, const char *text)
 {
+    char *to;
+
     if (out->count == OBSTACLES_MAX)
         return;
-    (void)snprintf(out->texts[out->count++], REPORT_TEXT_MAX, "%s%s%.140s",
-                   role, *role != '\0' ? ": " : "", text);
+    to = out->texts[out->count++];
+    (void)snprintf(to, REPORT_TEXT_MAX, "%s%s%.140s", role,
+                   *role != '\0' ? ": " : "", text);
+    to[text_utf8_prefix(to, strlen(to))] = '\0'; /* not within a character */
 }
 
 void

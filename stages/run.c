@@ -15,6 +15,7 @@
 #include "daemon/base/logging.h"
 #include "daemon/io/log_file.h"
 #include "daemon/io/loop.h"
+#include "daemon/version.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -221,19 +222,25 @@ open_role(struct run *r, enum role role, const struct run_options *options,
     p->loop = r->loop;
     p->accepts_reset = options->accepts_reset;
     p->migrates = options->migrates;
+    p->is_observed = operate_is_observed(r->operate);
+    p->tap = operate_tap(r->operate);
     p->on_end = role == ROLE_ANNOTATE ? on_annotate_end : on_train_end;
     p->on_output = role == ROLE_ANNOTATE ? on_labels_written : NULL;
     p->ctx = r;
     p->is_growing = role == ROLE_TRAIN && r->roles[ROLE_ANNOTATE] != NULL;
     st = pipeline_open(p, err);
-    if (st != STATUS_OK)
+    if (st != STATUS_OK) {
         free(p);
-    else
-        r->roles[role] = p;
-    return st;
+        return st;
+    }
+    r->roles[role] = p;
+    log_info("role_opened", "role=%s",
+             role == ROLE_ANNOTATE ? "annotate" : "train");
+    return STATUS_OK;
 }
 
-/* Before the roles start: from then on they may be asked. */
+/* First of all: a port that is taken is found out before a large checkpoint
+ * is read. Nobody is answered until the loop turns. */
 static enum status
 open_operate(struct run *r, const struct run_options *options,
              struct error *err)
@@ -245,15 +252,8 @@ open_operate(struct run *r, const struct run_options *options,
         .roles = r->roles,
         .life = &r->life,
     };
-    enum status st = operate_new(&r->operate, &spec, err);
 
-    for (int i = 0; i < 2 && st == STATUS_OK; i++) {
-        if (r->roles[i] == NULL)
-            continue;
-        r->roles[i]->is_observed = operate_is_observed(r->operate);
-        r->roles[i]->tap = operate_tap(r->operate);
-    }
-    return st;
+    return operate_new(&r->operate, &spec, err);
 }
 
 static enum status
@@ -273,13 +273,13 @@ open_run(struct run *r, const struct run_options *options, struct error *err)
         st = loop_on_signal(r->loop, SIGINT, on_stop_signal, r, err);
     if (st == STATUS_OK)
         st = loop_on_signal(r->loop, SIGHUP, on_reload_signal, r, err);
+    if (st == STATUS_OK)
+        st = open_operate(r, options, err);
     /* annotate first: it makes the labels log that train reads. */
     if (st == STATUS_OK)
         st = open_role(r, ROLE_ANNOTATE, options, err);
     if (st == STATUS_OK)
         st = open_role(r, ROLE_TRAIN, options, err);
-    if (st == STATUS_OK)
-        st = open_operate(r, options, err);
     return st;
 }
 
@@ -308,7 +308,12 @@ run_service(struct settings *settings, const struct run_options *options,
         .is_terminal = isatty(STDERR_FILENO) == 1,
         .started_ns = clock_now_ns(),
     };
-    enum status st = open_run(&r, options, err);
+    enum status st;
+
+    log_info("starting", "version=%s name=%s config=%s", version_text(),
+             settings->name,
+             options->config_path != NULL ? options->config_path : "");
+    st = open_run(&r, options, err);
 
     r.logged_ns = r.started_ns;
     r.input_bytes =

@@ -47,7 +47,9 @@ struct topics {
     struct call call;
     struct finding found; /* the calls thread's while the call is under way */
     struct kafka_topic known[TOPIC_KINDS];
-    bool is_ready; /* once */
+    uint64_t begun_ns;    /* the last attempt */
+    uint64_t answered_ns; /* the last one that was answered; 0: none */
+    bool is_ready;        /* once */
     bool is_stopping;
     uint64_t said_ns;  /* when waiting was last told of */
     bool has_said_few; /* that labels have too few partitions */
@@ -121,8 +123,10 @@ attempt(void *ctx)
 {
     struct topics *t = ctx;
 
-    if (!t->is_stopping && !t->call.is_under_way)
-        calls_begin(t->pipeline->calls, &t->call);
+    if (t->is_stopping || t->call.is_under_way)
+        return;
+    t->begun_ns = clock_now_ns();
+    calls_begin(t->pipeline->calls, &t->call);
 }
 
 /* The labels of partition p go to partition p. */
@@ -153,6 +157,7 @@ take_finding(struct topics *t)
             t->known[i].partition_count != t->found.topics[i].partition_count;
     memcpy(t->known, t->found.topics, sizeof(t->known));
     t->is_ready = true;
+    t->answered_ns = t->begun_ns;
     t->said_ns = 0;
     timer_start(t->timer, TOPICS_REFRESH_MS, 0);
     if (!has_changed)
@@ -208,6 +213,13 @@ topics_stop(struct topics *t, void (*on_idle)(void *ctx))
     t->on_idle = on_idle;
     timer_stop(t->timer);
     return !t->call.is_under_way;
+}
+
+uint64_t
+topics_answered_ns(const struct topics *t)
+{
+    OBJ_CHECK(t, TOPICS_MAGIC);
+    return t->answered_ns;
 }
 
 const struct kafka_topic *

@@ -51,6 +51,10 @@ void topics_prepare(struct topics *t, struct rd_kafka_s *client,
  * on_failed will not be called, but on_idle once. */
 bool topics_stop(struct topics *t, void (*on_idle)(void *ctx));
 
+/* topics_answered_ns is when the last question that brokers answered was
+ * begun, as clock_now_ns; 0: none was. */
+uint64_t topics_answered_ns(const struct topics *t);
+
 /* These lend what is known, as of the last on_ready. */
 const struct kafka_topic *topics_input(const struct topics *t);
 const struct kafka_topic *topics_labels(const struct topics *t);

@@ -159,6 +159,8 @@ on_end(struct source *s)
 static void
 on_trouble(struct source *s)
 {
+    if (s->is_connected)
+        s->away_ns = clock_now_ns();
     s->is_connected = false;
     if (s->trouble_ns != 0 && clock_seconds_since(s->trouble_ns) < TROUBLE_SECS)
         return;
@@ -557,6 +559,15 @@ stop_source(struct source *s)
     source_go_on_leaving(s);
 }
 
+/* An idle topic brings no event that tells of a broker that came back, but the
+ * topics are asked for now and then. */
+static bool
+is_connected(const struct source *s)
+{
+    return s->is_connected ||
+           topics_answered_ns(s->pipeline->topics) > s->away_ns;
+}
+
 static void
 report_source(const struct source *s, struct role_report *r)
 {
@@ -568,7 +579,7 @@ report_source(const struct source *s, struct role_report *r)
     r->records_lost = s->lost;
     if (s->state == SOURCE_CONNECTING)
         role_report_add_obstacle(r, "brokers or topics are not there yet");
-    else if (!s->is_connected)
+    else if (!is_connected(s))
         role_report_add_obstacle(r, "topic %s: brokers are away", s->topic);
     else if (s->state == SOURCE_JOINING && s->assigned == 0)
         role_report_add_obstacle(r, "topic %s: joining the group", s->topic);

@@ -84,6 +84,7 @@ struct source {
     bool is_paused;
     uint64_t flush_ms;
     uint64_t stalled_ns; /* since when a record finds no room; 0: it does */
+    uint64_t away_ns;    /* since when brokers are away, while they are */
     uint64_t trouble_ns; /* when trouble was last logged */
 
     struct kafka_event event; /* the last one */

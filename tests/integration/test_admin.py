@@ -199,12 +199,13 @@ class TestProbes(AdminCase):
         self.post("/resume", 409)
 
     def test_a_loop_that_stood_still_is_told_and_forgiven(self):
-        process = self.start_service(admin={"livez_timeout": "300ms"})
-        self.get("/livez")
+        process = self.start_service(admin={"livez_timeout": "1s"})
+        wait_until(lambda: self.ask("GET", "/livez").code == 200,
+                   what="a loop that turns")
         process.send_signal(signal.SIGSTOP)
         link = self.connect()
         link.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(1.2)
+        time.sleep(2)
         process.send_signal(signal.SIGCONT)
         answer = read_to_end(link).decode()
         self.assertRegex(answer, r"^HTTP/1.1 503 ")

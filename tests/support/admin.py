@@ -39,7 +39,48 @@ class Answer:
         return json.loads(self.text)
 
 
-class AdminCase(StreamCase):
+class AdminPort:
+    """A test that talks to the admin port at self.port."""
+
+    def ask(self, method, path, token=None, headers=None, seconds=20):
+        link = http.client.HTTPConnection("127.0.0.1", self.port,
+                                          timeout=seconds)
+        headers = dict(headers or {})
+        if token:
+            headers["Authorization"] = "Bearer " + token
+        try:
+            link.request(method, path, headers=headers)
+            return Answer(link.getresponse())
+        finally:
+            link.close()
+
+    def get(self, path, code=200, token=None):
+        answer = self.ask("GET", path, token)
+        self.assertEqual(answer.code, code, answer.text)
+        return answer
+
+    def post(self, path, code=200, token=TOKEN):
+        answer = self.ask("POST", path, token)
+        self.assertEqual(answer.code, code, answer.text)
+        return answer
+
+    def status(self):
+        return self.get("/status").json()
+
+    def wait_status(self, is_it, what):
+        """Polls /status until is_it(status), and gives that."""
+        return wait_until(
+            lambda: (lambda s: s if is_it(s) else None)(self.status()),
+            seconds=60, what=what)
+
+    def connect(self):
+        """A raw socket to the port, closed at the end."""
+        s = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        self.addCleanup(s.close)
+        return s
+
+
+class AdminCase(AdminPort, StreamCase):
     """A test that looks at a running daemon: one with far more events than it
     reads while the test looks, and a teacher that takes its time."""
 
@@ -85,37 +126,6 @@ class AdminCase(StreamCase):
             return found and int(found.group(1))
         return wait_until(look, what="the admin port")
 
-    def ask(self, method, path, token=None, headers=None, seconds=20):
-        link = http.client.HTTPConnection("127.0.0.1", self.port,
-                                          timeout=seconds)
-        headers = dict(headers or {})
-        if token:
-            headers["Authorization"] = "Bearer " + token
-        try:
-            link.request(method, path, headers=headers)
-            return Answer(link.getresponse())
-        finally:
-            link.close()
-
-    def get(self, path, code=200, token=None):
-        answer = self.ask("GET", path, token)
-        self.assertEqual(answer.code, code, answer.text)
-        return answer
-
-    def post(self, path, code=200, token=TOKEN):
-        answer = self.ask("POST", path, token)
-        self.assertEqual(answer.code, code, answer.text)
-        return answer
-
-    def status(self):
-        return self.get("/status").json()
-
-    def wait_status(self, is_it, what):
-        """Polls /status until is_it(status), and gives that."""
-        return wait_until(
-            lambda: (lambda s: s if is_it(s) else None)(self.status()),
-            seconds=60, what=what)
-
     def wait_quiet(self, role):
         """Waits, in a paused daemon, until a role has nothing under way but
         the batch that is not full."""
@@ -127,12 +137,6 @@ class AdminCase(StreamCase):
         return self.wait_status(
             lambda s: s["roles"]["train"]["counts"]["examples"] >= count,
             f"{count} examples")
-
-    def connect(self):
-        """A raw socket to the port, closed at the end."""
-        s = socket.create_connection(("127.0.0.1", self.port), timeout=60)
-        self.addCleanup(s.close)
-        return s
 
     def stop_service(self, process, code=0):
         process.terminate()
