@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define NO_ENTRY   UINT32_MAX
+#define UPDATES    4  /* rows changed at a time */
+#define AHEAD      12 /* rows asked of the caches in advance */
 #define LINE_BYTES ((size_t)64)
 #define LOOK_BYTES ((size_t)512) /* of a row, asked for at most */
 
@@ -33,7 +35,7 @@ lookup_init(struct lookup *l, size_t batch_max, struct error *err)
     l->starts = calloc(batch_max + 1, sizeof(*l->starts));
     l->owners = calloc(n, sizeof(*l->owners));
     l->slots = calloc((size_t)1 << l->slot_bits, sizeof(*l->slots));
-    l->sums = calloc(LOOKUP_ROWS * (l->width + l->linear), sizeof(*l->sums));
+    l->sums = calloc(UPDATES * (l->width + l->linear), sizeof(*l->sums));
     if (l->probes[0] == NULL || l->probes[1] == NULL || l->rows == NULL ||
         l->next == NULL || l->first == NULL || l->starts == NULL ||
         l->owners == NULL || l->slots == NULL || l->sums == NULL)
@@ -319,15 +321,16 @@ lookup_learn(struct lookup *l, struct matrix dx, struct matrix dz,
     size_t bytes =
         (width + optimizer_state_width(o->kind, width)) * sizeof(float);
     size_t count = chain_entries(l);
-    struct row_update updates[LOOKUP_ROWS];
+    struct row_update updates[UPDATES];
 
     bytes = bytes < LOOK_BYTES ? bytes : LOOK_BYTES;
-    ask_rows(l, l->first, at_most(count, LOOKUP_ROWS), bytes);
-    for (size_t u = 0; u < count; u += LOOKUP_ROWS) {
-        size_t n = at_most(count - u, LOOKUP_ROWS);
+    ask_rows(l, l->first, at_most(count, AHEAD), bytes);
+    for (size_t u = 0; u < count; u += UPDATES) {
+        size_t n = at_most(count - u, UPDATES);
+        size_t later = at_most(u + AHEAD, count);
         const uint32_t *first = l->first + u;
 
-        ask_rows(l, first + n, at_most(count - u - n, LOOKUP_ROWS), bytes);
+        ask_rows(l, l->first + later, at_most(count - later, UPDATES), bytes);
         for (size_t i = 0; i < n; i++) {
             updates[i].row = l->rows[first[i]];
             updates[i].g =

@@ -44,7 +44,7 @@ struct lookup {
     uint32_t *owners; /* BAG (entry_max) row of the batch */
     uint32_t *slots;  /* (1 << slot_bits) a hash of rows: entry, or none */
     unsigned slot_bits;
-    float *sums; /* (LOOKUP_ROWS, D + L) gradients */
+    float *sums; /* (some, D + L) gradients */
 };
 
 /* lookup_init allocates for batches of batch_max rows; kind, column, ids_max,

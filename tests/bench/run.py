@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speed beside its floor: run.py --out build/none --json FILE [NAME...]
 
-The product (bench) and its floor take turns, one short sample each, so that
-a noisy machine disturbs both alike; the medians are compared. Then the same
+The product (bench), its floor and its peer (the same model in PyTorch, which
+is fetched once into the cache) take turns, one short sample each, so that a
+noisy machine disturbs them alike; the medians are compared. Then the same
 through Kafka, beside a peer (through_kafka.py; NAME kafka: that alone). Prints
 tables and writes a list of {name, value, unit, floor, peer}.
 """
@@ -21,6 +22,10 @@ import unittest
 
 import through_kafka
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../support"))
+import cache  # noqa: E402
+
+TORCH = "torch==2.15.0"
 GIB = 1 << 30
 US_EXAMPLE, US_EVENT, PER_S = "us/example", "us/event", "events/s"
 
@@ -48,9 +53,10 @@ BENCHES = [
 class Sampler:
     """A program that prints one number for each line it reads."""
 
-    def __init__(self, *command):
+    def __init__(self, *command, env=None):
         self.program = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=env)
         if self.program.stdout.readline().strip() != "ready":
             self.close()
             raise RuntimeError(" ".join(command) + ": did not get ready")
@@ -113,38 +119,61 @@ def measure_alone(name, samples, out, events):
         bench.close()
 
 
-def measure(name, samples, memory, out, events):
-    """Medians of the product and of the floor."""
+def peer_env(wanted):
+    """The environment in which the peer finds PyTorch; None: no peer."""
+    def install(folder):
+        print(f"fetching {TORCH} for the peer", flush=True)
+        cache.call(sys.executable, "-m", "pip", "install", "-q",
+                   "--no-compile", "--only-binary", ":all:",
+                   "--disable-pip-version-check", "--target",
+                   os.path.join(folder, "packages"), TORCH)
+    if not wanted:
+        return None
+    version = "{}.{}".format(*sys.version_info)
+    try:
+        path = cache.make_once(
+            f"python{version}-{TORCH.replace('==', '-')}", install)
+    except unittest.SkipTest:
+        print("no peer: PyTorch cannot be installed", flush=True)
+        return None
+    return {**os.environ, "PYTHONPATH": os.path.join(path, "packages")}
+
+
+def measure(name, samples, memory, out, events, torch):
+    """Medians of the product, of the floor, and of the peer or None."""
     files = [events] if name == "decode" else []
     folder = f"{out}/bench/checkpoints"
-    floor_command = [f"{out}/tests/bench/floor", name, *files]
-    bench_command = [f"{out}/tests/bench/bench", name, *files]
+    floors = ([f"{out}/tests/bench/floor", name, *files], None, [])
+    values = ([f"{out}/tests/bench/bench", name, *files], None, [])
+    peers = ([sys.executable, "tests/bench/peer.py", name], torch, [])
+    sides = [floors, values]
     if name == "checkpoint.pause_ms":
-        bench_command.append(folder)
-    values, floors = [], []
+        values[0].append(folder)
+    if torch and name.startswith(("train.", "infer.")):
+        sides.append(peers)
     if memory > GIB * 8:
-        # Both at once would not fit: one after the other, floor on both sides.
-        for command, into in ((floor_command, floors),
-                              (bench_command, values),
-                              (floor_command, floors)):
-            program = Sampler(*command)
+        # All at once would not fit: one by one, floor before and after.
+        for command, env, into in (*sides, floors):
+            program = Sampler(*command, env=env)
             into.extend(program.sample() for _ in range(samples))
             program.close()
     else:
-        floor, bench = Sampler(*floor_command), Sampler(*bench_command)
+        programs = []
         try:
-            floor.sample()
-            bench.sample()
+            for command, env, _ in sides:
+                programs.append(Sampler(*command, env=env))
+                programs[-1].sample()
             for _ in range(samples):
-                floors.append(floor.sample())
-                values.append(bench.sample())
+                for program, (_, _, into) in zip(programs, sides):
+                    into.append(program.sample())
         finally:
-            floor.close()
-            bench.close()
+            for program in programs:
+                program.close()
     if name == "checkpoint.pause_ms":
         shutil.rmtree(folder)
-        return max(values), max(floors)
-    return statistics.median(values), statistics.median(floors)
+        return max(values[2]), max(floors[2]), None
+    return (statistics.median(values[2]), statistics.median(floors[2]),
+            statistics.median(peers[2]) if peers[2] else None)
 
 
 def measure_end_to_end(samples, out, events):
@@ -171,8 +200,9 @@ def show(result):
         beside = f"{floor:12.4g}  {ratio:6.2f}x"
     else:
         beside = f"{'-':>12}  {'-':>7}"
-    print(f"{result['name']:<22}{value:12.4g} {beside}  {result['unit']}",
-          flush=True)
+    peer = f"{result['peer']:10.4g}" if result["peer"] else f"{'-':>10}"
+    print(f"{result['name']:<22}{value:12.4g} {beside} {peer}  "
+          f"{result['unit']}", flush=True)
 
 
 def main():
@@ -185,29 +215,32 @@ def main():
     events = f"{args.out}/bench/events.ndjson"
     write_events(events)
     results, failed = [], 0
-    print(f"{'name':<22}{'value':>12} {'floor':>12}  {'ratio':>7}  unit")
-    for name, unit, samples, memory in BENCHES:
-        if args.names and not any(name.startswith(n) for n in args.names):
-            continue
+    wanted = [b for b in BENCHES if not args.names or
+              any(b[0].startswith(n) for n in args.names)]
+    torch = peer_env(any(b[0].startswith(("train.", "infer."))
+                         for b in wanted))
+    print(f"{'name':<22}{'value':>12} {'floor':>12}  {'ratio':>7} "
+          f"{'peer':>10}  unit")
+    for name, unit, samples, memory in wanted:
         if memory_free() < memory:
             print(f"{name:<22}SKIPPED: wants {memory // GIB} GiB of free "
                   f"memory, {memory_free() // GIB} are there", flush=True)
             continue
+        floor, peer = None, None
         try:
             if name == "e2e.file":
-                value, floor = measure_end_to_end(samples, args.out,
-                                                  events), None
+                value = measure_end_to_end(samples, args.out, events)
             elif name.startswith("decode."):
-                value, floor = measure_alone(name, samples, args.out,
-                                             events), None
+                value = measure_alone(name, samples, args.out, events)
             else:
-                value, floor = measure(name, samples, memory, args.out, events)
+                value, floor, peer = measure(name, samples, memory, args.out,
+                                             events, torch)
         except (RuntimeError, subprocess.CalledProcessError) as problem:
             print(f"{name:<22}FAILED: {problem}", flush=True)
             failed += 1
             continue
         results.append({"name": name, "value": value, "unit": unit,
-                        "floor": floor, "peer": None})
+                        "floor": floor, "peer": peer})
         show(results[-1])
     if through_kafka.wants(args.names):
         try:
