@@ -4,10 +4,10 @@
  */
 #include "daemon/base/json_writer.h"
 
+#include "daemon/base/digits.h"
 #include "daemon/base/text.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -186,21 +186,21 @@ json_put_base64(struct json_writer *w, const void *bytes, size_t len)
 void
 json_put_int(struct json_writer *w, int64_t value)
 {
-    char text[32];
-    int len = snprintf(text, sizeof(text), "%" PRId64, value);
+    char text[DIGITS_MAX];
+    size_t len = digits_int(text, value);
 
     begin_item(w);
-    put_bytes(w, text, (size_t)len);
+    put_bytes(w, text, len);
 }
 
 void
 json_put_uint(struct json_writer *w, uint64_t value)
 {
-    char text[32];
-    int len = snprintf(text, sizeof(text), "%" PRIu64, value);
+    char text[DIGITS_MAX];
+    size_t len = digits_uint(text, value);
 
     begin_item(w);
-    put_bytes(w, text, (size_t)len);
+    put_bytes(w, text, len);
 }
 
 void
@@ -217,8 +217,23 @@ json_put_null(struct json_writer *w)
     put_bytes(w, "null", 4);
 }
 
-static void
-put_digits(struct json_writer *w, double value, int digits)
+void
+json_put_float(struct json_writer *w, float value)
+{
+    char text[DIGITS_MAX];
+    size_t len;
+
+    if (!isfinite(value)) {
+        json_put_null(w);
+        return;
+    }
+    len = digits_float(text, value);
+    begin_item(w);
+    put_bytes(w, text, len);
+}
+
+void
+json_put_double(struct json_writer *w, double value)
 {
     char text[40];
     int len;
@@ -227,21 +242,9 @@ put_digits(struct json_writer *w, double value, int digits)
         json_put_null(w);
         return;
     }
+    len = snprintf(text, sizeof(text), "%.17g", value);
     begin_item(w);
-    len = snprintf(text, sizeof(text), "%.*g", digits, value);
     put_bytes(w, text, (size_t)len);
-}
-
-void
-json_put_float(struct json_writer *w, float value)
-{
-    put_digits(w, (double)value, 9);
-}
-
-void
-json_put_double(struct json_writer *w, double value)
-{
-    put_digits(w, value, 17);
 }
 
 void

@@ -18,13 +18,12 @@
 
 #include "daemon/base/crash.h"
 #include "daemon/base/digest.h"
+#include "daemon/base/digits.h"
 #include "daemon/base/logging.h"
 #include "daemon/base/object.h"
 #include "daemon/io/calls.h"
 #include "daemon/io/kafka_producer.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -296,8 +295,8 @@ send_late_letter(struct sink *s, const struct batch *b, const struct row *r,
  * topic's records bear the time of their arrival. */
 static void
 fill_record(const struct batch *b, size_t row,
-            struct record_header headers[RECORD_HEADERS_MAX + 1], char time[24],
-            struct record *out)
+            struct record_header headers[RECORD_HEADERS_MAX + 1],
+            char time[DIGITS_MAX], struct record *out)
 {
     const struct row *r = &b->rows[row];
     const char *key = b->raw.data + r->start + r->bytes;
@@ -320,7 +319,7 @@ fill_record(const struct batch *b, size_t row,
     headers[out->header_count++] = (struct record_header){
         .name = HEADER_EVENT_TIME,
         .value = time,
-        .value_bytes = (size_t)snprintf(time, 24, "%" PRId64, time_ms),
+        .value_bytes = digits_int(time, time_ms),
     };
 }
 
@@ -352,7 +351,7 @@ send_rows(struct sink *s, struct batch *b)
     struct record record;
     struct error why;
     struct error err;
-    char time[24];
+    char time[DIGITS_MAX];
     enum status st;
 
     for (; s->row_at < b->columns->row_count; s->row_at++) {
