@@ -175,6 +175,10 @@ crash: | build/deps.build
 	+@$(MAKE) --no-print-directory OUT=$(CRASH) \
 	    DEFS=-DDISTILLD_CRASH_POINTS $(CRASH)/distilld
 
+# The stack of docker-compose.yml, in an engine of its own where there is none.
+check-compose: | build/deps.kafka
+	@python3 tests/compose/check.py
+
 fuzz: | build/deps.lint
 	+@$(MAKE) --no-print-directory CC=clang SAN=fuzz OUT=build/fuzz fuzz-run
 
@@ -259,6 +263,7 @@ help:
 	@echo 'make check      unit, contract and integration tests'
 	@echo 'make unit       unit and contract tests'
 	@echo 'make check-kafka  the integration tests that start brokers'
+	@echo 'make check-compose  docker compose up, watched and killed'
 	@echo 'make chaos      kills and cuts off a service, CHAOS_ROUNDS=60'
 	@echo 'make bench      speed beside floor and peer, build/bench.json'
 	@echo 'make bench-seeds  the demo over five seeds, build/seeds.json'
@@ -270,6 +275,6 @@ help:
 
 FORCE:
 .PHONY: all deps demo conf conf-check install check unit integration \
-        check-kafka chaos crash fuzz fuzz-run bench bench-seeds bench-build \
-        lint lint-quick format layers words sizes tidy cppcheck clean help \
-        FORCE
+        check-kafka check-compose chaos crash fuzz fuzz-run bench bench-seeds \
+        bench-build lint lint-quick format layers words sizes tidy cppcheck \
+        clean help FORCE

@@ -4,6 +4,7 @@
  * only file in daemon/ that names the pipeline.
  */
 #include "stages/commands.h"
+#include "stages/replay/replay.h"
 #include "stages/run.h"
 #include "stages/settings.h"
 
@@ -357,6 +358,91 @@ command_tap(const struct command *c, int argc, char **argv)
     return 0;
 }
 
+/* A number above 0, or false. */
+static bool
+read_positive(const char *text, double *out)
+{
+    char *end = NULL;
+
+    *out = strtod(text, &end);
+    return end != text && *end == '\0' && *out > 0 && *out <= 1e12;
+}
+
+static const char *
+read_replay_option(struct replay_options *replay, int opt, const char *arg)
+{
+    switch (opt) {
+    case 'k':
+        replay->key = arg;
+        return NULL;
+    case 'r':
+        return read_positive(arg, &replay->rate) ? NULL : "--rate: not above 0";
+    case 's':
+        return read_positive(arg, &replay->speed) ? NULL
+                                                  : "--speed: not above 0";
+    case 'f':
+        return parse_count(arg, 1, UINT64_MAX, &replay->from_line)
+                   ? NULL
+                   : "--from-line: not the number of a line, from 1";
+    case 'l':
+        replay->loops = true;
+        return NULL;
+    case 'e':
+        replay->resumes = true;
+        return NULL;
+    default:
+        return "unknown option";
+    }
+}
+
+static int
+command_replay(const struct command *c, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"from-line", required_argument, NULL, 'f'},
+        {"key", required_argument, NULL, 'k'},
+        {"loop", no_argument, NULL, 'l'},
+        {"rate", required_argument, NULL, 'r'},
+        {"resume", no_argument, NULL, 'e'},
+        {"speed", required_argument, NULL, 's'},
+        {NULL, 0, NULL, 0},
+    };
+    struct replay_options replay = {.give_up = give_up};
+    const char *path = NULL;
+    struct settings *settings = NULL;
+    struct error err;
+    int opt;
+    int rc;
+
+    while ((opt = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
+        const char *wrong = NULL;
+
+        if (opt == 'c')
+            path = optarg;
+        else
+            wrong = read_replay_option(&replay, opt, optarg);
+        if (wrong != NULL)
+            return complain_usage(c, wrong);
+    }
+    if (path == NULL)
+        return complain_usage(c, "-c FILE is missing");
+    if (replay.rate > 0 && replay.speed > 0)
+        return complain_usage(c, "--rate and --speed, expected one of them");
+    if (optind + 1 != argc)
+        return complain_usage(c, "expected one FILE");
+    replay.input = argv[optind];
+    replay.shows_progress = isatty(STDERR_FILENO) == 1;
+    rc = load_settings(path, &settings);
+    if (rc != 0)
+        return rc;
+    log_open(settings->log_level, settings->log_format);
+    if (replay_command(settings, &replay, stdout, &err) != STATUS_OK)
+        rc = complain(&err);
+    settings_free(&settings);
+    return rc;
+}
+
 static const struct command commands[] = {
     {"run", "distil continuously, as the configuration says",
      "Usage: distilld run -c FILE [--accept-reset] [--migrate]\n"
@@ -462,6 +548,36 @@ static const struct command commands[] = {
      "\n"
      "Example: distilld tap -n 3 labels | jq .soft_label\n",
      command_tap},
+    {"replay", "send events of a file to the topic, as if they happened now",
+     "Usage: distilld replay -c FILE [--rate N | --speed X] [--key PATH]\n"
+     "                       [--from-line N] [--resume] [--loop] EVENTS\n"
+     "\n"
+     "Sends every line of EVENTS to events.topic of the configuration, waits\n"
+     "until all are acknowledged, and prints the counts. Without --rate and\n"
+     "--speed as fast as the broker takes them. SIGTERM and SIGINT stop it as\n"
+     "soon as what was sent is acknowledged; then it tells the next line.\n"
+     "\n"
+     "  EVENTS             NDJSON, plain or gzip; a directory of such files; "
+     "-\n"
+     "                     for standard input, plain\n"
+     "  -c, --config FILE  events.topic, kafka: and create_topics are used\n"
+     "  --rate N           so many events a second\n"
+     "  --speed X          X times as fast as they happened, by events.time\n"
+     "  --key PATH         the value at this JSON path is the key; the same\n"
+     "                     key always goes to the same partition. Without it\n"
+     "                     lines go to one partition after the other\n"
+     "  --from-line N      begins with line N, from 1; blank ones do not "
+     "count\n"
+     "  --resume           leaves out what the topic has already, going by "
+     "the\n"
+     "                     last record of every partition: all must come from\n"
+     "                     this replay (same EVENTS, same --key)\n"
+     "  --loop             begins again at the end\n"
+     "\n"
+     "Example: distilld replay -c conf/compose/annotate.yaml --rate 500 \\\n"
+     "             --key user "
+     "tests/data/movietweetings/movietweetings.ndjson.gz\n",
+     command_replay},
 };
 
 static int

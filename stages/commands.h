@@ -89,4 +89,13 @@ struct tap_options {
 must_check enum status tap_command(const struct tap_options *options, FILE *out,
                                    struct error *err);
 
+struct replay_options;
+struct settings;
+
+/* replay_command sends events of a file to the events topic (replay_run in
+ * stages/replay/replay.h) and prints the counts. */
+must_check enum status replay_command(const struct settings *settings,
+                                      const struct replay_options *options,
+                                      FILE *out, struct error *err);
+
 #endif

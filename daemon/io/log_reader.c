@@ -9,10 +9,12 @@
 #include "daemon/io/log_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #define READER_MAGIC  0x4c524452u
@@ -28,6 +30,7 @@ struct log_reader {
     uint32_t path_count;
     uint32_t path_room;
     gzFile file; /* of paths[at.partition]; NULL: not open */
+    int pipe;    /* of file, where it is no regular one; -1: it is */
     bool is_gzip;
     struct log_position at; /* of the first byte not given yet */
     struct bytes held;      /* read from at on, no line feed in it */
@@ -199,6 +202,20 @@ list_partitions(struct log_reader *r, const char *path, struct error *err)
     return prefix_paths(r, path, err);
 }
 
+/* zlib would wait until its buffer is full. */
+static gzFile
+open_pipe(const char *path, int *fd)
+{
+    gzFile file = NULL;
+
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd >= 0)
+        file = gzdopen(*fd, "rb");
+    if (*fd >= 0 && file == NULL)
+        (void)close(*fd);
+    return file;
+}
+
 /* Opens the file of partition r->at and moves to its offset. */
 static enum status
 open_partition(struct log_reader *r, struct error *err)
@@ -209,11 +226,15 @@ open_partition(struct log_reader *r, struct error *err)
 
     if (stat(path, &info) != 0)
         return error_errno(err, errno, "log %s", path);
-    r->file = gzopen(path, "rb");
+    r->pipe = -1;
+    if (S_ISREG(info.st_mode))
+        r->file = gzopen(path, "rb");
+    else
+        r->file = open_pipe(path, &r->pipe);
     if (r->file == NULL)
         return error_errno(err, errno != 0 ? errno : ENOMEM, "log %s", path);
     (void)gzbuffer(r->file, CHUNK_BYTES);
-    r->is_gzip = info.st_size > 0 && gzdirect(r->file) == 0;
+    r->is_gzip = r->pipe < 0 && info.st_size > 0 && gzdirect(r->file) == 0;
     bytes_clear(&r->held);
     if (r->at.offset == 0)
         return STATUS_OK;
@@ -279,16 +300,34 @@ log_reader_close(struct log_reader **self)
     free(r);
 }
 
+/* Reads what has come. */
+static enum status
+read_pipe(struct log_reader *r, char *data, size_t n, size_t *got,
+          struct error *err)
+{
+    ssize_t rc = read(r->pipe, data, n);
+
+    *got = rc > 0 ? (size_t)rc : 0;
+    if (rc < 0)
+        return error_errno(err, errno, "log %s: reading",
+                           r->paths[r->at.partition]);
+    return STATUS_OK;
+}
+
 /* Reads up to n bytes; *got is 0 at the end of what is there now. */
 static enum status
 read_some(struct log_reader *r, char *data, size_t n, size_t *got,
           struct error *err)
 {
     const char *path = r->paths[r->at.partition];
-    int rc = gzread(r->file, data, (unsigned)n);
+    const char *text;
     int zlib_error = Z_OK;
-    const char *text = gzerror(r->file, &zlib_error);
+    int rc;
 
+    if (r->pipe >= 0)
+        return read_pipe(r, data, n, got, err);
+    rc = gzread(r->file, data, (unsigned)n);
+    text = gzerror(r->file, &zlib_error);
     *got = rc > 0 ? (size_t)rc : 0;
     if (rc > 0)
         return STATUS_OK;
