@@ -172,43 +172,6 @@ on_progress(void *ctx)
 
 /* ---- life ---- */
 
-static struct kafka_property *
-copy_properties(struct kafka_property *to, const struct setting_properties *p)
-{
-    for (size_t i = 0; i < p->count; i++)
-        *to++ = (struct kafka_property){p->items[i].name, p->items[i].value};
-    return to;
-}
-
-static enum status
-read_properties(struct replay *r, struct error *err)
-{
-    const struct settings *s = r->settings;
-    struct kafka_property *at;
-
-    r->items = calloc(s->kafka.count + s->kafka_consumer.count +
-                          s->kafka_producer.count + 1,
-                      sizeof(*r->items));
-    if (r->items == NULL)
-        return error_set(err, STATUS_NOMEM, "no memory for properties");
-    at = copy_properties(r->items, &s->kafka);
-    r->consumer_properties = (struct kafka_properties){
-        .common = r->items,
-        .common_count = s->kafka.count,
-        .own = at,
-        .own_count = s->kafka_consumer.count,
-    };
-    at = copy_properties(at, &s->kafka_consumer);
-    r->producer_properties = (struct kafka_properties){
-        .common = r->items,
-        .common_count = s->kafka.count,
-        .own = at,
-        .own_count = s->kafka_producer.count,
-    };
-    (void)copy_properties(at, &s->kafka_producer);
-    return STATUS_OK;
-}
-
 static enum status
 open_kafka(struct replay *r, struct error *err)
 {
@@ -222,12 +185,12 @@ open_kafka(struct replay *r, struct error *err)
         .on_wake = find_on_record,
         .ctx = r,
     };
-    enum status st = read_properties(r, err);
+    enum status st = kafka_settings_init(&r->kafka, r->settings, err);
 
     if (st != STATUS_OK)
         return st;
-    producer.properties = r->producer_properties;
-    consumer.properties = r->consumer_properties;
+    producer.properties = r->kafka.producer;
+    consumer.properties = r->kafka.consumer;
     st = kafka_producer_open(&r->producer, r->loop, &producer, err);
     if (st == STATUS_OK)
         st = kafka_producer_target(r->producer, r->settings->events_topic,
@@ -272,7 +235,7 @@ close_replay(struct replay *r)
     timer_free(&r->deadline);
     timer_free(&r->progress);
     loop_free(&r->loop);
-    free(r->items);
+    kafka_settings_fini(&r->kafka);
     r->magic = 0;
     free(r);
 }

@@ -2,6 +2,7 @@
 #ifndef REPLAY_REPLAY_PRIV_H
 #define REPLAY_REPLAY_PRIV_H
 
+#include "stages/kafka_settings.h"
 #include "stages/replay/input.h"
 #include "stages/replay/pace.h"
 #include "stages/replay/replay.h"
@@ -52,9 +53,7 @@ struct replay {
     struct timer *progress;
     struct calls *calls;
     struct call call;
-    struct kafka_property *items; /* of the properties */
-    struct kafka_properties consumer_properties;
-    struct kafka_properties producer_properties;
+    struct kafka_settings kafka;
     struct kafka_producer *producer;
     struct kafka_target *target;
     struct kafka_consumer *consumer; /* NULL unless it resumes */
