@@ -251,9 +251,8 @@ skips_seen(const struct consume *c, const struct event_meta *meta)
 {
     const struct pipeline *p = c->stage.pipeline;
 
-    return p->role == ROLE_ANNOTATE
-               ? p->settings->events_log != LOG_KIND_KAFKA
-               : meta->is_label;
+    return p->role == ROLE_ANNOTATE ? p->settings->events_log != LOG_KIND_KAFKA
+                                    : meta->is_label;
 }
 
 /* Whether a decoded row is wanted: new, and not before the start. */
