@@ -5,12 +5,13 @@ Python packages jsonschema and yaml."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from integration import Case, binary, main  # noqa: E402
+from integration import ROOT, Case, binary, main  # noqa: E402
 
 try:
     import jsonschema
@@ -70,6 +71,23 @@ class TestSchema(Case):
 
     def test_refuses_a_feature_without_a_kind(self):
         self.assertNotEqual(self.errors("features: {user: {}}"), [])
+
+
+
+class TestReadme(Case):
+    def test_its_configuration_is_good(self):
+        """Every YAML block, with the secret that it names."""
+        with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as f:
+            blocks = re.findall(r"```yaml\n(.*?)```", f.read(), re.DOTALL)
+        self.assertTrue(blocks)
+        self.write("secret", b"x\n")
+        for text in blocks:
+            self.write("readme.yaml", text.replace(
+                "/run/secrets/kafka", self.path("secret")).encode())
+            done = subprocess.run(
+                [binary(), "validate", "-c", self.path("readme.yaml")],
+                check=False, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
 if __name__ == "__main__":
