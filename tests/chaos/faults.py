@@ -260,8 +260,11 @@ def retention(world, rounds):
                     raise Failure(f"status {status}; {daemon.tail()}")
             t.annotators.clear()
             t.service.daemons[:] = [t.trainer]
-            t.join(args=["--accept-reset"])
+            reset = t.join(args=["--accept-reset"])
             t.await_labels()
+            reset.stop()
+            t.annotators.clear()
+            t.join()
             t.join()
             world.tick()
     if not t.failures and t.account.expired == 0:

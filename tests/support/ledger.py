@@ -18,7 +18,7 @@ import random
 import subprocess
 
 from integration import binary
-from oracle import xxhash
+from oracle import patiently, xxhash
 
 FEATURES = {
     "event_id": {"kind": "categorical", "admit_after": 1},
@@ -166,7 +166,9 @@ class Ledger:
     def grow(self, partitions):
         """The topic has more partitions from now on."""
         self.oracle.grow(self.topic, partitions)
-        self.partitions = partitions
+        while self.partitions < partitions:  # until the producer knows
+            self.partitions = len(patiently(lambda: self.producer.list_topics(
+                self.topic, timeout=10)).topics[self.topic].partitions)
 
     def expire(self):
         """Reads from the topic what retention took away for good: what is

@@ -24,7 +24,9 @@ AGAIN = (KafkaError._TRANSPORT, KafkaError._TIMED_OUT,
          KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NOT_COORDINATOR,
          KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION,
          KafkaError.NOT_CONTROLLER, KafkaError._WAIT_COORD,
-         KafkaError.NETWORK_EXCEPTION, KafkaError.BROKER_NOT_AVAILABLE)
+         KafkaError.NETWORK_EXCEPTION, KafkaError.BROKER_NOT_AVAILABLE,
+         KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH,
+         KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.KAFKA_STORAGE_ERROR)
 
 
 def patiently(ask, seconds=SECONDS, but=()):
