@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a Docker engine of our own would leave behind on the machine, and how
 that is taken away again: chains of iptables, bridges, forwarding, mounts,
-control groups, its key."""
+control groups, its key and folders."""
 
 import json
 import os
@@ -9,7 +9,8 @@ import re
 import subprocess
 
 FORWARD = "/proc/sys/net/ipv4/ip_forward"
-KEYS = "/etc/docker"
+KEY = "/etc/docker/key.json"
+FOLDERS = ("/etc/docker", "/run/docker", "/run/containerd", KEY)
 TABLES = ("filter", "nat", "mangle", "raw")
 BRIDGE = re.compile(r"docker0|br-[0-9a-f]{12}|veth[0-9a-f]{7}")
 # From a container back to itself.
@@ -83,16 +84,15 @@ class Machine:
         path = os.path.join(folder, "machine.json")
         if not os.path.exists(path):
             with open(path, "w", encoding="ascii") as f:
-                json.dump({"state": self.state(), "keys": sorted(
-                    os.listdir(KEYS)) if os.path.isdir(KEYS) else None}, f)
+                json.dump(self.state(), f)
         with open(path, encoding="ascii") as f:
-            saved = json.load(f)
-        self.before, self.keys = saved["state"], saved["keys"]
+            self.before = json.load(f)
 
     def state(self):
         return {"forwarding": forwarding(),
                 "rules": {table: rules(table) for table in TABLES},
                 "links": links(), "groups": groups(),
+                "folders": [f for f in FOLDERS if os.path.exists(f)],
                 "mounts": mounts(self.folder)}
 
     def restore(self):
@@ -109,10 +109,9 @@ class Machine:
                     os.rmdir(folder)
                 except OSError:
                     pass  # somebody is in it: state() tells
-        if self.keys is None:
-            call("rm", "-rf", KEYS)
-        elif "key.json" not in self.keys:
-            call("rm", "-f", os.path.join(KEYS, "key.json"))
+        for path in FOLDERS:
+            if path not in self.before["folders"]:
+                call("rm", "-rf", "--one-file-system", path)
         if forwarding() != self.before["forwarding"]:
             forward(self.before["forwarding"])
 
