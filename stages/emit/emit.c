@@ -6,10 +6,12 @@
 
 #include "stages/emit/sink.h"
 #include "stages/event/label.h"
+#include "stages/event/label_frame.h"
 #include "stages/settings.h"
 #include "stages/shape.h"
 #include "stages/tap.h"
 
+#include "daemon/base/macros.h"
 #include "daemon/base/object.h"
 #include "daemon/io/log_file.h"
 
@@ -26,11 +28,10 @@ struct emit {
     struct sink *sink;
     const struct event_spec *spec;
     const char *teacher_name;
-    const char *topic;   /* name of the events log */
-    const char *cluster; /* Kafka's ids; NULL: not known */
-    const char *topic_id;
+    const char *topic; /* name of the events log */
     uint32_t generation;
-    float *logits; /* of one row */
+    struct label_frame frames[2]; /* without an answer, and with one */
+    float *logits;                /* of one row */
     bool is_stopping;
     bool has_failed; /* nothing is taken any more */
 };
@@ -107,38 +108,51 @@ gather_logits(struct emit *e, const struct columns *c, size_t row)
     return has_any;
 }
 
+static const char *
+known_text(const char *text)
+{
+    return text[0] != '\0' ? text : NULL;
+}
+
+/* What labels of this batch have in common, with an answer and without. */
+static enum status
+set_frames(struct emit *e, const struct batch *b, struct error *err)
+{
+    struct label like = {
+        .source = {.topic = e->topic,
+                   .generation = e->generation,
+                   .cluster = known_text(b->input.cluster),
+                   .topic_id = known_text(b->input.topic_id)},
+        .tasks = e->spec->tasks,
+        .task_count = e->spec->task_count,
+    };
+    enum status st = label_frame_set(&e->frames[0], &like, err);
+
+    like.teacher_name = e->teacher_name;
+    like.teacher_version = b->teacher_version;
+    if (st == STATUS_OK)
+        st = label_frame_set(&e->frames[1], &like, err);
+    return st;
+}
+
 static enum status
 encode_row(struct emit *e, struct batch *b, size_t row, struct error *err)
 {
     struct row *r = &b->rows[row];
     bool has_label = gather_logits(e, b->columns, row);
-    struct label label = {
-        .source = {.topic = e->topic,
-                   .partition = r->source.partition,
-                   .offset = r->source.offset,
-                   .generation = e->generation,
-                   .cluster = e->cluster,
-                   .topic_id = e->topic_id},
-        .teacher_name = has_label ? e->teacher_name : NULL,
-        .teacher_version = has_label ? b->teacher_version : NULL,
-        .tasks = e->spec->tasks,
-        .task_count = e->spec->task_count,
-        .logits = has_label ? e->logits : NULL,
-        .event = b->raw.data + r->start,
-        .event_bytes = r->bytes,
-    };
-    enum status st = bytes_reserve(
-        &b->labels,
-        label_bytes_max(e->spec->tasks, e->spec->task_count, r->bytes), err);
+    const struct label_frame *frame = &e->frames[has_label];
+    enum status st =
+        bytes_reserve(&b->labels, label_frame_bytes_max(frame, r->bytes), err);
 
+    if (st != STATUS_OK)
+        return st;
     r->label_start = b->labels.used;
-    if (st == STATUS_OK)
-        st = label_write(&label, b->labels.data + b->labels.used,
-                         b->labels.capacity - b->labels.used, &r->label_bytes,
-                         err);
-    if (st == STATUS_OK)
-        b->labels.used += r->label_bytes;
-    return st;
+    r->label_bytes =
+        label_frame_write(frame, r->source.partition, r->source.offset,
+                          has_label ? e->logits : NULL, b->raw.data + r->start,
+                          r->bytes, b->labels.data + b->labels.used);
+    b->labels.used += r->label_bytes;
+    return STATUS_OK;
 }
 
 /* Whether a file log has the label already. */
@@ -153,19 +167,11 @@ is_written(const struct emit *e, const struct row_source *s)
             (uint64_t)s->offset < emitted->offset);
 }
 
-static const char *
-known_text(const char *text)
-{
-    return text[0] != '\0' ? text : NULL;
-}
-
 static enum status
 encode_labels(struct emit *e, struct batch *b, struct error *err)
 {
-    enum status st = STATUS_OK;
+    enum status st = set_frames(e, b, err);
 
-    e->cluster = known_text(b->input.cluster);
-    e->topic_id = known_text(b->input.topic_id);
     for (size_t i = 0; i < b->columns->row_count && st == STATUS_OK; i++) {
         b->rows[i].label_bytes = 0;
         if (is_written(e, &b->rows[i].source))
@@ -232,6 +238,8 @@ free_emit(struct stage **self)
     *self = NULL;
     if (e->ops != NULL)
         e->ops->free(&e->sink);
+    for (size_t i = 0; i < COUNT(e->frames); i++)
+        label_frame_fini(&e->frames[i]);
     free(e->logits);
     e->magic = 0;
     free(e);
@@ -252,6 +260,8 @@ open_emit(struct stage **out, struct pipeline *p, struct error *err)
     e->magic = EMIT_MAGIC;
     e->stage.pipeline = p;
     e->spec = event_shape_spec(p->events);
+    for (size_t i = 0; i < COUNT(e->frames); i++)
+        label_frame_init(&e->frames[i]);
     e->teacher_name = settings->teacher_name;
     e->topic = settings->events_log == LOG_KIND_KAFKA
                    ? settings->events_topic

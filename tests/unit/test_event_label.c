@@ -6,6 +6,7 @@
 #include "stages/event/batch_columns.h"
 #include "stages/event/decoder.h"
 #include "stages/event/label.h"
+#include "stages/event/label_frame.h"
 
 #include "daemon/base/json.h"
 #include "daemon/base/macros.h"
@@ -175,6 +176,61 @@ test_label_that_does_not_fit_is_too_big(void)
         CHECK_INT(label_write(&label, buf, capacity, &len, &err), want);
         free(buf);
     }
+}
+
+/* A label from the frame, beside label_write. */
+static void
+check_frame(const struct label_frame *f, const struct label *label)
+{
+    size_t room = label_frame_bytes_max(f, label->event_bytes);
+    char *got = malloc(room);
+    char want[4096];
+    size_t want_len = 0;
+    size_t len;
+
+    CHECK_INT(label_write(label, want, sizeof(want), &want_len, &err),
+              STATUS_OK);
+    len =
+        label_frame_write(f, label->source.partition, label->source.offset,
+                          label->logits, label->event, label->event_bytes, got);
+    CHECK(len <= room);
+    CHECK_INT(len, want_len);
+    CHECK(memcmp(got, want, len) == 0);
+    free(got);
+}
+
+static void
+test_label_from_a_frame_has_the_same_bytes(void)
+{
+    static const char *const events[] = {"{}", " {\"user\":\"u\"}",
+                                         "\r\n{\n\"user\"\r:\"u\"\n\n}\t \n"};
+    uint64_t state = 7;
+    float logits[LOGITS];
+    struct label_frame f;
+
+    label_frame_init(&f);
+    for (unsigned i = 0; i < 3000; i++) {
+        struct label label = sample_label(events[i % COUNT(events)], logits);
+
+        for (size_t k = 0; k < LOGITS; k++)
+            logits[k] = next_random(&state) % 16 == 0 ? (float)INFINITY
+                                                      : random_float(&state);
+        label.source.topic = i & 1 ? "clicks" : "\"partition\":0,\"offset\":0";
+        label.source.cluster = i & 2 ? "MkU3OEVBNTcwNTJENDM2Qk" : NULL;
+        label.source.topic_id = i & 4 ? "w_Z2dkZtRhi0uQ4xlYc6Vw" : NULL;
+        label.source.generation = (uint32_t)next_random(&state);
+        label.teacher_name = i & 8 ? "the \\ teacher" : NULL;
+        label.teacher_version = i & 16 ? "\x01" : NULL;
+        label.logits = i & 32 ? logits : NULL;
+        CHECK_INT(label_frame_set(&f, &label, &err), STATUS_OK);
+        for (unsigned j = 0; j < 4; j++) {
+            label.source.partition = (int32_t)(next_random(&state) >> 33);
+            label.source.offset =
+                (int64_t)(next_random(&state) >> (11 + i % 40));
+            check_frame(&f, &label);
+        }
+    }
+    label_frame_fini(&f);
 }
 
 static void
@@ -448,6 +504,7 @@ main(void)
     RUN(test_label_has_exactly_the_documented_bytes);
     RUN(test_label_round_trip_keeps_every_bit);
     RUN(test_label_that_does_not_fit_is_too_big);
+    RUN(test_label_from_a_frame_has_the_same_bytes);
     RUN(test_label_source_is_read_from_the_front);
     RUN(test_label_names_the_cluster_and_the_topic);
     RUN(test_label_source_refuses_everything_else);
