@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from integration import main, wait_until  # noqa: E402
 from kafka import NEWEST, OLDER  # noqa: E402
 from kafka_case import KafkaCase  # noqa: E402
+from service import librdkafka_version  # noqa: E402
 
 
 class Works:
@@ -55,11 +56,20 @@ class Works:
         self.assert_sound(book, "train", duplicate_labels=0)
 
     def test_annotators_join_and_leave(self):
+        self.assert_shared()
+
+    if librdkafka_version() >= (2, 6, 1):
+        def test_annotators_join_and_leave_without_a_stop(self):
+            """Partitions that nobody takes away are read on."""
+            self.assert_shared(consumer={"partition.assignment.strategy":
+                                         "cooperative-sticky"})
+
+    def assert_shared(self, **kafka):
         """Four partitions are shared by one, two, three, two, one."""
         service = self.service
         service.create()
         book = service.book()
-        service.configure("annotate", roles=["annotate"])
+        service.configure("annotate", roles=["annotate"], kafka=kafka)
         service.configure("train", roles=["train"])
         trainer = service.start("train")
         running = []
