@@ -389,13 +389,23 @@ may_send(struct sink *s)
     return transactions_state(s->transactions) == TRANSACTIONS_OPEN;
 }
 
+/* Where the batches that were sent lead to; NULL: they are dead letters alone,
+ * ahead of their batch. */
+static const struct positions *
+last_position(const struct sink *s)
+{
+    for (size_t i = s->sent_count; i-- > 0;) {
+        if (queue_at(s, i)->has_position)
+            return &queue_at(s, i)->after;
+    }
+    return NULL;
+}
+
 /* Ends the transaction that is open, when all there is was sent in it, or when
  * it must not count any more. */
 static void
 end_transaction(struct sink *s)
 {
-    const struct batch *last;
-
     if (s->transactions == NULL || s->has_failed ||
         transactions_state(s->transactions) != TRANSACTIONS_OPEN)
         return;
@@ -405,10 +415,9 @@ end_transaction(struct sink *s)
         transactions_do(s->transactions, TRANSACTIONS_ABORT, s->producer, NULL);
     } else if (s->sent_count > 0 && s->sent_count == s->count &&
                s->letters_unsettled == 0) {
-        last = queue_at(s, s->sent_count - 1);
         crash_point("sink_before_transaction_commit");
         transactions_do(s->transactions, TRANSACTIONS_COMMIT, s->producer,
-                        &last->after);
+                        last_position(s));
     }
 }
 
@@ -465,7 +474,10 @@ send_queue(struct sink *s)
     while (s->sent_count < s->count) {
         struct batch *b = queue_at(s, s->sent_count);
 
-        if (!is_over(s, b)) {
+        if (is_over(s, b)) {
+            if (s->letters_unsettled > 0)
+                return; /* the producer still has its bytes */
+        } else {
             if (!may_send(s))
                 return;
             if (!send_letters(s, b) || s->letters_unsettled > 0)
