@@ -112,6 +112,9 @@ class TestCompose(unittest.TestCase):
         for service in ("kafka", "annotate", "train"):
             wait_until(lambda s=service: self.stack.is_healthy(s),
                        f"{service} to be healthy")
+        for service in ("annotate", "train"):
+            self.assertIn("movies", self.stack.execute(
+                service, "distilld", "top", "--once"))
 
     def test_3_confined(self):
         for service in OURS:
