@@ -9,3 +9,6 @@ TRAIN = ("train_after_dead_letters", "train_before_checkpoint",
          "checkpoint_before_rename", "checkpoint_before_latest",
          "pointer_before_rename", "checkpoint_after_latest",
          "checkpoint_while_pruning")
+# Where labels are transactional, besides (test_kafka_transactions.py).
+TRANSACTIONS = ("sink_before_transaction_commit",
+                "sink_after_transaction_commit")

@@ -154,7 +154,8 @@ class TestCrashPoints(KilledCase):
              "stages"], cwd=ROOT, capture_output=True, text=True, check=True)
         names = set(re.findall(r'"([a-z_]+)"', found.stdout))
         # Those of Kafka are chaos's.
-        self.assertEqual(names - set(POINTS) - set(points.ANNOTATE),
+        self.assertEqual(names - set(POINTS) - set(points.ANNOTATE)
+                         - set(points.TRANSACTIONS),
                          {"file_before_rename"})
 
 

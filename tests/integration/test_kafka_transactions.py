@@ -12,6 +12,8 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "chaos"))
+import points  # noqa: E402
 from integration import main  # noqa: E402
 from kafka import NEWEST, OLDER  # noqa: E402
 from kafka_case import KafkaCase  # noqa: E402
@@ -65,6 +67,24 @@ class Exact:
             daemon.kill()
             daemon.start()
         self.finish(*annotators)
+
+    def test_killed_at_each_point(self):
+        """Between the last label and the end of its transaction, and so on.
+        Not where offsets are committed, which transactions do here. With an
+        id of its own a start ends at once what the one before left open."""
+        self.service.configure(
+            "annotate", roles=["annotate"],
+            labels={"transactional": True, "transactional_id": "one"})
+        daemon = self.service.start("annotate", crash=True)
+        for point in points.TRANSACTIONS + points.ANNOTATE:
+            if point.startswith("source_"):
+                continue
+            daemon.kill()
+            daemon.start({"DISTILLD_CRASHPOINT": f"{point}:2"})
+            self.service.issue_until(
+                self.book, lambda: daemon.status is not None, point)
+            daemon.start()
+        self.finish(daemon)
 
     def test_frozen_annotator_is_fenced(self):
         """Frozen with a transaction open; another takes over meanwhile."""
