@@ -108,13 +108,15 @@ class TestStop(Finish, ApartCase):
         self.create_apart(service.labels)
         service.configure(**more)
         book = service.book(broken=0)
+        book.issue(400)
+        book.flush()
+        daemon = service.start()
+        service.await_consumed(book)
+        self.second.freeze()
         book.issue(3000)
         book.flush()
-        self.second.freeze()
-        daemon = service.start()
-        wait_until(lambda: len(self.oracle.committed(
-            service.group, service.events)) == 4, 60, daemon.tail())
-        time.sleep(2)
+        wait_until(lambda: daemon.metrics()["distilld_in_flight_records"]
+                   > 100, 60, "labels on their way", pause=0.1)
         return book, daemon
 
     def resume(self, book, daemon):

@@ -63,6 +63,7 @@ class KafkaCase(Case):
         """The daemon ends by itself, with that status and word."""
         self.assertEqual(daemon.wait(seconds), status, daemon.tail())
         self.assertIn(text, daemon.said())
+        self.service.daemons.remove(daemon)  # the others must live on
 
     def assert_refused(self, text, status=78, **more):
         """`validate` refuses a configuration and says text."""
