@@ -68,10 +68,10 @@ read_topic_id(rd_kafka_event_t *event, struct kafka_topic *out)
         rd_kafka_DescribeTopics_result_topics(result, &count);
     const rd_kafka_Uuid_t *id;
 
-    if (count != 1 || rd_kafka_TopicDescription_error(topics[0]) == NULL)
-        return;
-    if (rd_kafka_error_code(rd_kafka_TopicDescription_error(topics[0])) !=
-        RD_KAFKA_RESP_ERR_NO_ERROR)
+    /* No error at all has the code of none. */
+    if (count != 1 ||
+        rd_kafka_error_code(rd_kafka_TopicDescription_error(topics[0])) !=
+            RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
     id = rd_kafka_TopicDescription_topic_id(topics[0]);
     if (id != NULL)
