@@ -19,7 +19,8 @@ from integration import main  # noqa: E402
 from service import SESSION_MS  # noqa: E402
 
 ROUNDS = {"crash_point": 5, "kill_annotator": 3, "kill_trainer": 3,
-          "members": 5, "network": 3, "topic_missing": 1}
+          "members": 5, "network": 3, "topic_missing": 1, "broker_kill": 1,
+          "leader_kill": 1, "retention": 1}
 
 
 class TestChaos(unittest.TestCase):

@@ -159,16 +159,15 @@ class Node:
                 *args]
 
     def format(self):
+        """Begins to make its folder of data; gives the process."""
         command = self.java("kafka.tools.StorageTool", "format", "-t",
                             self.cluster.id, "-c", self.write_settings())
         if self.cluster.secure:
             command += ["--add-scram", f"SCRAM-SHA-256=[name={USER},"
                         f"password={PASSWORD}]"]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True,
-                              timeout=START_S, check=False)
-        if done.returncode != 0:
-            raise AssertionError(f"kafka format: {done.stdout}{done.stderr}")
+        return subprocess.Popen(
+            pdeathsig(command), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def launch(self):
         """Starts the broker on its data and does not wait."""
@@ -256,8 +255,10 @@ class Cluster:
         """Starts some nodes, default: all, on no data."""
         nodes = nodes or self.nodes
         try:
-            for node in nodes:
-                node.format()
+            for process in [node.format() for node in nodes]:
+                said, _ = process.communicate(timeout=START_S)
+                if process.returncode != 0:
+                    raise AssertionError(f"kafka format: {said}")
             for node in nodes:
                 node.launch()
             for node in nodes:

@@ -67,7 +67,7 @@ class Oracle:
                  {"replica_assignment": [[on]] * partitions})
         wanted = NewTopic(topic, partitions, config=settings, **where)
         patiently(lambda: self.admin.create_topics(
-            [wanted])[topic].result())
+            [wanted], request_timeout=10)[topic].result())
         self.await_topic(topic, partitions)
 
     def delete(self, topic):
@@ -151,7 +151,8 @@ class Oracle:
                  range(self.partitions(topic))]
 
         def ask():
-            found = self.admin.list_offsets({p: spec for p in parts})
+            found = self.admin.list_offsets({p: spec for p in parts},
+                                            request_timeout=3)
             return {p.partition: f.result().offset for p, f in found.items()}
         return patiently(ask)
 
@@ -183,7 +184,7 @@ class Oracle:
     def members(self, group):
         """How many members the group has; -1 while it moves work around."""
         found = patiently(lambda: self.admin.describe_consumer_groups(
-            [group])[group].result())
+            [group], request_timeout=5)[group].result())
         if found.state.name not in ("STABLE", "EMPTY", "DEAD"):
             return -1
         return len(found.members)

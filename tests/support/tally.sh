@@ -5,7 +5,7 @@
 # test ends with such a line of its own; one that prints none, or exits with
 # another status than its line says, counts as a failure. Fuzz targets
 # (fuzz_*) run FUZZ_S seconds from a copy of their seeds and pass by surviving.
-# A test longer than TEST_S seconds (300) is stopped and has failed.
+# A test longer than TEST_S seconds (600) is stopped and has failed.
 # Environment for the tests: OUT and CRASH, the folders of the daemon and of
 # the one with crash points.
 set -u
@@ -38,7 +38,7 @@ run_one() {
         return
         ;;
     esac
-    timeout -k 5 "${TEST_S:-300}" $wrap "$@" </dev/null
+    timeout -k 5 "${TEST_S:-600}" $wrap "$@" </dev/null
 }
 
 # The number before a word on the test's last result line, 0 without.
