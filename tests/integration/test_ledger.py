@@ -58,7 +58,8 @@ class TestLedger(KafkaCase):
             "reason": "broken",
             "payload_base64": base64.b64encode(self.book.event(n)).decode(),
             **({} if key is None else {"key": key.decode()}),
-            "headers": [{"name": name, "value": value if value is None else value.decode()}
+            "headers": [{"name": name,
+                         "value": None if value is None else value.decode()}
                         for name, value in self.book.headers(n)]}
 
     def judge(self, checkpoint=None):
