@@ -17,6 +17,12 @@
  * one; nothing is ever committed to it. */
 #define NO_GROUP "distilld-unused"
 
+/* A fraction of what is fetched ahead (kafka.c). */
+#define NUDGE_RECORDS   10000
+#define NUDGE_BYTES     ((size_t)2 << 20)
+#define NUDGE_MS        1000
+#define KNOWS_ITS_QUEUE 0x02020000
+
 struct kafka_consumer {
     unsigned magic;
     rd_kafka_t *rk;
@@ -24,6 +30,8 @@ struct kafka_consumer {
     struct wakeup *wakeup;
     rd_kafka_event_t *event; /* lent to the caller */
     const rd_kafka_message_t *message;
+    size_t read_records; /* since the last nudge */
+    size_t read_bytes;
     bool is_cooperative; /* as of the last rebalance */
     bool has_group;
     char topic[KAFKA_TOPIC_MAX + 1];
@@ -142,6 +150,17 @@ kafka_consumer_wake(struct kafka_consumer *c)
     wakeup_send(c->wakeup);
 }
 
+bool
+kafka_consumer_must_nudge(struct kafka_consumer *c)
+{
+    OBJ_CHECK(c, CONSUMER_MAGIC);
+    if (c->read_records < NUDGE_RECORDS && c->read_bytes < NUDGE_BYTES)
+        return false;
+    c->read_records = 0;
+    c->read_bytes = 0;
+    return rd_kafka_version() < KNOWS_ITS_QUEUE;
+}
+
 /* ---- events ---- */
 
 static void
@@ -223,6 +242,8 @@ read_message(struct kafka_consumer *c, struct kafka_event *out)
     rd_kafka_timestamp_type_t kind;
 
     c->message = m;
+    c->read_records++;
+    c->read_bytes += m->len;
     out->kind = KAFKA_EVENT_RECORD;
     out->record.value = m->payload;
     out->record.value_bytes = m->len;
@@ -479,6 +500,20 @@ kafka_consumer_end_offset(struct kafka_consumer *c, int32_t partition)
         end < 0)
         return KAFKA_OFFSET_NONE;
     return end;
+}
+
+void
+kafka_consumer_nudge(struct kafka_consumer *c,
+                     const struct kafka_offset *offsets, size_t count)
+{
+    rd_kafka_topic_partition_list_t *list;
+
+    OBJ_CHECK(c, CONSUMER_MAGIC);
+    list = make_list(c, offsets, count);
+    for (int i = 0; i < list->cnt; i++)
+        list->elems[i].offset = RD_KAFKA_OFFSET_END; /* of all times */
+    (void)rd_kafka_offsets_for_times(c->rk, list, NUDGE_MS);
+    rd_kafka_topic_partition_list_destroy(list);
 }
 
 enum status

@@ -82,6 +82,19 @@ struct rd_kafka_s *kafka_consumer_client(struct kafka_consumer *c);
 must_check enum status kafka_consumer_next(struct kafka_consumer *c,
                                            struct kafka_event *event);
 
+/*
+ * kafka_consumer_must_nudge says that so much was read since it last said so
+ * that the client may have room for more and not know it: below librdkafka
+ * 2.2, one that has fetched enough looks again only when its broker's thread
+ * has something else to do, a second later at worst.
+ */
+bool kafka_consumer_must_nudge(struct kafka_consumer *c);
+
+/* kafka_consumer_nudge gives the threads of these partitions' brokers something
+ * to do: it asks for their end. Blocks. Thread: any but the loop. */
+void kafka_consumer_nudge(struct kafka_consumer *c,
+                          const struct kafka_offset *offsets, size_t count);
+
 /* kafka_consumer_wake calls on_wake soon. */
 void kafka_consumer_wake(struct kafka_consumer *c);
 

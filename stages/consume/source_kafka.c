@@ -234,6 +234,30 @@ may_read(const struct source *s)
            !s->has_failed;
 }
 
+/* Thread: calls. */
+static void
+nudge(void *ctx)
+{
+    struct source *s = ctx;
+
+    kafka_consumer_nudge(s->consumer, s->nudged, s->nudged_count);
+}
+
+static void
+on_nudged(void *ctx)
+{
+    source_go_on_leaving(ctx);
+}
+
+static void
+nudge_if_needed(struct source *s)
+{
+    if (s->nudge.is_under_way || !kafka_consumer_must_nudge(s->consumer))
+        return;
+    s->nudged_count = source_list_read(s, s->nudged);
+    calls_begin(s->pipeline->calls, &s->nudge);
+}
+
 /* Takes events until there are none, or no room, or it is the loop's turn. */
 static void
 pull(struct source *s)
@@ -251,6 +275,7 @@ pull(struct source *s)
         }
         if (!may_read(s))
             return;
+        nudge_if_needed(s);
         if (kafka_consumer_next(s->consumer, &s->event) != STATUS_OK) {
             on_drained(s);
             return;
@@ -329,7 +354,8 @@ void
 source_go_on_leaving(struct source *s)
 {
     if (s->resolve.is_under_way || s->last_commit.is_under_way ||
-        !s->is_topics_idle || s->state != SOURCE_LEAVING)
+        s->nudge.is_under_way || !s->is_topics_idle ||
+        s->state != SOURCE_LEAVING)
         return;
     if (s->pipeline->role == ROLE_TRAIN)
         consume_drop(s->consume); /* read again by the next start */
@@ -638,6 +664,7 @@ configure(struct source *s)
         s->flush_ms = settings->train_flush;
     s->resolve =
         (struct call){source_answer_question, source_on_resolved, s, false};
+    s->nudge = (struct call){nudge, on_nudged, s, false};
     s->last_commit =
         (struct call){source_last_commit, source_last_commit_done, s, false};
 }

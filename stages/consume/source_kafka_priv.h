@@ -98,6 +98,10 @@ struct source {
     size_t part_count;
     struct kafka_offset offsets[KAFKA_PARTITIONS_MAX]; /* for one call */
 
+    struct call nudge;
+    struct kafka_offset nudged[KAFKA_PARTITIONS_MAX];
+    size_t nudged_count;
+
     struct call resolve;
     bool resolve_is_stale; /* its answer is not wanted any more */
     bool must_resolve;     /* again, at the next tick */

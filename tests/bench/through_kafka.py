@@ -135,6 +135,8 @@ class Product:
             "checkpoint": {"path": self.path("checkpoints"),
                            "every": CHECKPOINT_EVERY},
             "publish": {"path": ""},
+            # Like the peer, it trains on what is there.
+            "train": {"flush": "5ms" if self.debug else "200ms"},
             "admin": {"listen": f"127.0.0.1:{self.port}"},
             "log": {"level": "debug" if self.debug else "info"},
             **self.bench.more,
@@ -338,7 +340,7 @@ class Bench:
         one.start()
         try:
             while done < wanted:
-                time.sleep(0.02)
+                time.sleep(0.05)
                 made = one.topics.label_count() if labels else examples
                 learned = one.trained() if examples else labels
                 done = min(made, learned)
