@@ -69,9 +69,8 @@ read_topic_id(rd_kafka_event_t *event, struct kafka_topic *out)
     const rd_kafka_Uuid_t *id;
 
     /* No error at all has the code of none. */
-    if (count != 1 ||
-        rd_kafka_error_code(rd_kafka_TopicDescription_error(topics[0])) !=
-            RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (count != 1 || rd_kafka_error_code(rd_kafka_TopicDescription_error(
+                          topics[0])) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
     id = rd_kafka_TopicDescription_topic_id(topics[0]);
     if (id != NULL)
