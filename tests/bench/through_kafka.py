@@ -27,7 +27,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from cache import peer_packages  # noqa: E402
 from integration import wait_until  # noqa: E402
 from kafka import Cluster, end_well, free_ports, pdeathsig  # noqa: E402
-from oracle import Oracle  # noqa: E402
+from oracle import KafkaException, Oracle  # noqa: E402
 from service import Daemon  # noqa: E402
 
 EVENTS = int(os.environ.get("BENCH_KAFKA_EVENTS", "1500000"))
@@ -44,18 +44,6 @@ STUDENT = {"embedding_width": 16, "hidden": [128, 64], "linear": False,
            "fm": False}
 TEACHER = {"embedding_width": 32, "hidden": [512, 256], "linear": False,
            "fm": False}
-
-NAMES = ("kafka.consume", "e2e.kafka.field", "e2e.kafka.teacher",
-         "annotate.kafka", "train.kafka", "latency.event_to_label",
-         "latency.event_to_trained", "rss_mib", "cpu.kafka")
-
-
-def wants(names):
-    """Whether anything here is asked for; kafka: all of it."""
-    return not names or any(n == "kafka" or any(
-        own.startswith(n) or n.startswith(own) for own in NAMES)
-        for n in names)
-
 
 def cpu_by_thread(pid):
     """{name: ns of processor time} of a process's threads."""
@@ -500,5 +488,8 @@ def measure(out, names):
             Cluster(heap=768) as cluster:
         os.environ["OUT"] = out
         bench = Bench(os.path.abspath(out), folder, names, cluster)
-        bench.run()
+        try:
+            bench.run()
+        except KafkaException as e:
+            raise AssertionError(str(e)) from e
     return bench.results
