@@ -26,7 +26,8 @@ AGAIN = (KafkaError._TRANSPORT, KafkaError._TIMED_OUT,
          KafkaError.NOT_CONTROLLER, KafkaError._WAIT_COORD,
          KafkaError.NETWORK_EXCEPTION, KafkaError.BROKER_NOT_AVAILABLE,
          KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH,
-         KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.KAFKA_STORAGE_ERROR)
+         KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.KAFKA_STORAGE_ERROR,
+         KafkaError._NOENT)  # a partition without a leader
 
 
 def patiently(ask, seconds=SECONDS, but=()):
@@ -96,11 +97,11 @@ class Oracle:
 
     def metadata(self, topic):
         return patiently(lambda: self.admin.list_topics(
-            topic, timeout=10)).topics[topic]
+            topic, timeout=2)).topics[topic]
 
     def topics(self):
         return set(patiently(lambda: self.admin.list_topics(
-            timeout=10)).topics)
+            timeout=2)).topics)
 
     def leaders(self, topic):
         """{partition: the id of its leader or -1}; {} without the topic."""
