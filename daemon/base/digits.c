@@ -103,6 +103,8 @@ digits_float(char out[DIGITS_MAX], float value)
 {
     float size = fabsf(value);
     size_t sign = signbit(value) != 0;
+    double above = 10; /* powers of ten */
+    double below = 1;
     uint64_t digits;
     int before = 1;
 
@@ -117,10 +119,14 @@ digits_float(char out[DIGITS_MAX], float value)
     }
     if (sign != 0)
         *out++ = '-';
-    for (double limit = 10; (double)size >= limit; limit *= 10)
+    while ((double)size >= above) {
+        above *= 10;
         before++;
-    for (double limit = 1; (double)size < limit; limit /= 10)
+    }
+    while ((double)size < below) {
+        below /= 10;
         before--;
+    }
     digits = scale(size, (unsigned)(PLACES - before));
     if (digits == powers[PLACES]) {
         digits /= 10;

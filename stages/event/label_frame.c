@@ -81,7 +81,8 @@ label_frame_set(struct label_frame *f, const struct label *label,
     f->tail_bytes = len - (size_t)(cut - text->data) - (sizeof(ROW_END) - 1);
     memmove(text->data + f->head_bytes, cut, f->tail_bytes);
     text->used = f->head_bytes + f->tail_bytes;
-    f->row_bytes_max = text->used + 2 * DIGITS_MAX + sizeof(OFFSET ROW_END);
+    f->row_bytes_max =
+        text->used + (size_t)2 * DIGITS_MAX + sizeof(OFFSET ROW_END);
     f->tasks = label->tasks;
     f->task_count = label->task_count;
     for (size_t t = 0; t < f->task_count && st == STATUS_OK; t++)
