@@ -178,7 +178,7 @@ on_echo(void *ctx, struct http_exchange *x)
 static void
 test_what_was_asked_arrives_whole(void)
 {
-    struct world w;
+    static struct world w;
     struct client *c;
 
     open_world(&w, on_echo);
@@ -201,7 +201,7 @@ test_what_was_asked_arrives_whole(void)
 static void
 test_a_body_that_is_too_long_is_not_handled(void)
 {
-    struct world w;
+    static struct world w;
     char request[512];
     char body[101];
 
@@ -227,7 +227,7 @@ test_a_body_that_is_too_long_is_not_handled(void)
 static void
 test_who_is_slow_is_cut(void)
 {
-    struct world w;
+    static struct world w;
 
     open_world(&w, on_echo);
     (void)ask(&w, "");
@@ -249,7 +249,7 @@ last_is_at_end(struct world *w)
 static void
 test_the_oldest_gives_way(void)
 {
-    struct world w;
+    static struct world w;
     struct client *c;
 
     open_world(&w, on_echo);
@@ -288,7 +288,7 @@ static void
 test_answers_take_no_more_than_they_may(void)
 {
     char large[2001];
-    struct world w;
+    static struct world w;
     int refused = 0;
 
     memset(large, 'a', sizeof(large) - 1);
@@ -322,7 +322,7 @@ is_past_its_time(struct world *w)
 static void
 test_a_deferred_answer(void)
 {
-    struct world w;
+    static struct world w;
     struct client *c;
 
     open_world(&w, on_defer);
@@ -390,7 +390,7 @@ has_ended(struct world *w)
 static void
 test_a_stream_goes_on_until_it_is_closed(void)
 {
-    struct world w;
+    static struct world w;
 
     open_world(&w, on_stream);
     (void)ask(&w, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -417,7 +417,7 @@ test_a_stream_goes_on_until_it_is_closed(void)
 static void
 test_a_stream_is_bounded_and_ends_with_its_client(void)
 {
-    struct world w;
+    static struct world w;
     char block[600];
 
     memset(block, 'a', sizeof(block));
@@ -437,7 +437,7 @@ test_a_stream_is_bounded_and_ends_with_its_client(void)
 static void
 test_a_stream_ends_with_the_server(void)
 {
-    struct world w;
+    static struct world w;
 
     open_world(&w, on_stream);
     (void)ask(&w, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
