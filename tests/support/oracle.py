@@ -27,7 +27,8 @@ AGAIN = (KafkaError._TRANSPORT, KafkaError._TIMED_OUT,
          KafkaError.NETWORK_EXCEPTION, KafkaError.BROKER_NOT_AVAILABLE,
          KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH,
          KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.KAFKA_STORAGE_ERROR,
-         KafkaError._NOENT)  # a partition without a leader
+         KafkaError._NOENT,  # a partition without a leader
+         KafkaError._DESTROY_BROKER)
 
 
 def patiently(ask, seconds=SECONDS, but=()):
@@ -49,10 +50,12 @@ class Oracle:
     properties for each client."""
 
     def __init__(self, bootstrap, **more):
-        # Messages of clients that watch brokers die are of no interest.
+        # Messages of clients that watch brokers die are of no interest. A
+        # broker that is frozen counts as there until a request times out.
         self.common = {"bootstrap.servers": bootstrap, "log_level": 0,
                        "topic.metadata.refresh.interval.ms": 5000,
-                       "reconnect.backoff.max.ms": 500, **more}
+                       "reconnect.backoff.max.ms": 500,
+                       "socket.timeout.ms": 5000, **more}
         self.admin = AdminClient(self.common)
         self.sender = None
         self.readers = {}  # by isolation level: a new one takes 0.5 s
