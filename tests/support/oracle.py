@@ -28,7 +28,8 @@ AGAIN = (KafkaError._TRANSPORT, KafkaError._TIMED_OUT,
          KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH,
          KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.KAFKA_STORAGE_ERROR,
          KafkaError._NOENT,  # a partition without a leader
-         KafkaError._DESTROY_BROKER)
+         KafkaError._DESTROY_BROKER,
+         KafkaError.INVALID_REPLICA_ASSIGNMENT)  # they are fenced still
 
 
 def patiently(ask, seconds=SECONDS, but=()):
