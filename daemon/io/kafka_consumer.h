@@ -26,8 +26,7 @@ struct kafka_offset {
     int64_t offset; /* KAFKA_OFFSET_NONE: there is none */
 };
 
-#define KAFKA_OFFSET_NONE     INT64_C(-1)
-#define KAFKA_OFFSET_EARLIEST INT64_C(-2) /* as librdkafka's BEGINNING */
+#define KAFKA_OFFSET_NONE INT64_C(-1)
 
 enum kafka_event_kind {
     KAFKA_EVENT_RECORD,

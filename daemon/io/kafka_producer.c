@@ -5,7 +5,6 @@
  */
 #include "daemon/io/kafka_producer.h"
 
-#include "daemon/base/clock.h"
 #include "daemon/base/object.h"
 #include "daemon/io/kafka_priv.h"
 
@@ -71,11 +70,11 @@ serve_error(struct kafka_producer *p, rd_kafka_event_t *event)
 }
 
 static void
-serve(struct kafka_producer *p, int timeout_ms)
+serve(struct kafka_producer *p)
 {
     rd_kafka_event_t *event;
 
-    while ((event = rd_kafka_queue_poll(p->queue, timeout_ms)) != NULL) {
+    while ((event = rd_kafka_queue_poll(p->queue, 0)) != NULL) {
         switch (rd_kafka_event_type(event)) {
         case RD_KAFKA_EVENT_DR:
             serve_deliveries(p, event);
@@ -90,14 +89,13 @@ serve(struct kafka_producer *p, int timeout_ms)
             break;
         }
         rd_kafka_event_destroy(event);
-        timeout_ms = 0;
     }
 }
 
 static void
 on_wakeup(void *ctx)
 {
-    serve(ctx, 0);
+    serve(ctx);
 }
 
 /* Called by librdkafka's threads. */
@@ -290,23 +288,4 @@ kafka_producer_pending(const struct kafka_producer *p)
 {
     OBJ_CHECK(p, PRODUCER_MAGIC);
     return p->pending;
-}
-
-enum status
-kafka_producer_flush(struct kafka_producer *p, int timeout_ms,
-                     struct error *err)
-{
-    uint64_t start = clock_now_ns();
-
-    OBJ_CHECK(p, PRODUCER_MAGIC);
-    while (p->pending > 0 && !p->has_failed) {
-        serve(p, 100);
-        if (p->pending > 0 &&
-            clock_seconds_since(start) * 1000.0 > (double)timeout_ms)
-            return error_set(err, STATUS_TIMEOUT,
-                             "kafka: %zu records are not acknowledged after "
-                             "%d ms",
-                             p->pending, timeout_ms);
-    }
-    return STATUS_OK;
 }

@@ -82,9 +82,4 @@ must_check enum status kafka_producer_send(struct kafka_producer *p,
 /* kafka_producer_pending counts records that are not settled. */
 size_t kafka_producer_pending(const struct kafka_producer *p);
 
-/* kafka_producer_flush waits until all are settled or the time is over: OK or
- * TIMEOUT. Callbacks are made meanwhile. Blocks; for commands. */
-must_check enum status kafka_producer_flush(struct kafka_producer *p,
-                                            int timeout_ms, struct error *err);
-
 #endif
