@@ -6,8 +6,8 @@
 #include "daemon/io/http_client.h"
 
 #include "daemon/base/object.h"
+#include "daemon/io/http_curl_priv.h"
 
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,8 +122,7 @@ configure(struct transfer *t, struct curl_slist *headers)
     curl_easy_reset(curl);
     t->client->curl_error[0] = '\0';
     (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, t->client->curl_error);
-    (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    http_curl_restrict(curl);
     (void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms);
     (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
@@ -132,9 +131,7 @@ configure(struct transfer *t, struct curl_slist *headers)
     (void)curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     (void)curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
     (void)curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
-    return curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") ==
-               CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_URL, q->url) == CURLE_OK;
+    return curl_easy_setopt(curl, CURLOPT_URL, q->url) == CURLE_OK;
 }
 
 /* What became of it, in our words. */
