@@ -56,9 +56,13 @@ struct columns {
     struct column *features;
     size_t task_count;
     struct outcome_column *tasks;
-    float *weight;      /* (B) of the row in every loss, 1 by default */
-    float *sample_rate; /* (B) of negatives, (0, 1], on positives too */
-    int64_t *time_ms;   /* (B) event time, ms since 1970; 0 where unknown */
+    float *weight;        /* (B) of the row in every loss, 1 by default */
+    float *sample_rate;   /* (B) of negatives, (0, 1], on positives too */
+    int64_t *time_ms;     /* (B) event time, ms since 1970; 0 where unknown */
+    uint64_t *teacher_id; /* (B) who answered, by name and version; 0: nobody,
+                             or not known */
+    const float *soft_weight; /* (B) of the row in soft losses alone, beside
+                                 weight; NULL: 1 each */
 };
 
 #endif

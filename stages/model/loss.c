@@ -2,8 +2,9 @@
 /*
  * Losses and their gradients. The formulas are those of Hinton 2015 (softened
  * answers with T^2, so that the gradient keeps its size when T grows), of
- * Rocket Launching (difference of logits) and of ExFM (scaled labels for an
- * auxiliary head).
+ * Rocket Launching (difference of logits), of ExFM (scaled labels for an
+ * auxiliary head) and of Rec-Distill (logits as their student's sampling shows
+ * them).
  */
 #include "stages/model/loss.h"
 
@@ -114,20 +115,22 @@ binary_soft(const struct soft_loss *l, const float *z, const float *teacher,
             double scale, float *dz)
 {
     double T = l->temperature;
+    double shown = (double)z[0] + l->shift;
+    double taught = (double)teacher[0] + l->shift;
     double p;
     double q;
     double loss;
 
-    if (l->distill == DISTILL_LOGIT_MSE)
+    if (l->distill == DISTILL_LOGIT_MSE) /* the shift of both cancels out */
         return squared(z[0], (double)teacher[0], scale, dz);
     if (l->distill == DISTILL_PROBABILITY_MSE) {
-        p = sigmoid((double)z[0]);
-        q = soft_label(l, (double)teacher[0]);
+        p = sigmoid(shown);
+        q = soft_label(l, taught);
         add(dz, scale, 2.0 * (p - q) * p * (1.0 - p));
         return (p - q) * (p - q);
     }
-    q = soft_label(l, (double)teacher[0] / T);
-    loss = binary_cross_entropy((double)z[0] / T, q, &p);
+    q = soft_label(l, taught / T);
+    loss = binary_cross_entropy(shown / T, q, &p);
     if (l->distill == DISTILL_KL)
         loss += p_log_p(q) + p_log_p(1.0 - q);
     add(dz, scale, T * (p - q));

@@ -33,12 +33,21 @@ struct soft_loss {
     double temperature; /* T of CROSS_ENTROPY and KL, with the factor T^2 */
     double label_scale; /* BINARY: the label is min(label_scale p_t, 1); 1 for
                            a shared head */
+    double shift;       /* BINARY: added to both logits first, so that they
+                           are compared as the outcomes were sampled: -log of
+                           the rate at which negatives were kept */
 };
 
 /*
  * loss_soft compares the logits z (K) with the teacher's (K). Sums over the K
  * for LOGIT_MSE and PROBABILITY_MSE. REGRESSION: the squared difference to
  * the teacher's value, whatever the kind of distillation.
+ *
+ * shift is Rec-Distill's cross-debias: the teacher's raw logit seen through the
+ * student's sampling, 1 / (1 + r e^-z_t) for negatives kept at rate r, against
+ * the student's own, which is what loss_hard sees of it. Where r is small the
+ * logits to serve are far below 0 and their probabilities next to 0, so
+ * without it the soft gradient all but vanishes beside the hard one.
  */
 double loss_soft(const struct soft_loss *l, const float *z,
                  const float *teacher, size_t K, double scale, float *dz);

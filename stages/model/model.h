@@ -28,6 +28,8 @@
 #define MODEL_NAME_MAX   64
 #define MODEL_LAYERS_MAX 8
 
+#define MODEL_ADAPTER_MAX 256 /* hidden units of a student adapter */
+
 enum activation {
     ACTIVATION_RELU,
     ACTIVATION_TANH,
@@ -96,6 +98,9 @@ struct model_task {
     size_t column;  /* index into columns.tasks */
     size_t classes; /* CLASS: K; otherwise 1 */
     bool auxiliary; /* has a second head that learns the soft label */
+    size_t adapter; /* hidden units of the student adapter, which is taught
+                       the outcomes and teaches in the teacher's place
+                       (adapter.h); 0: none */
 };
 
 struct model_spec {
@@ -133,6 +138,11 @@ struct objective {
     float label_scale;    /* AUXILIARY: alpha in min(alpha p_t, 1) */
     float gradient_scale; /* AUXILIARY: beta, on the gradient into the trunk */
     uint64_t soft_warmup_examples; /* soft weight rises linearly from 0 */
+    bool cross_debias;   /* BINARY: the soft loss, too, sees logits as the row's
+                          sample rate shows them */
+    float teacher_shift; /* BINARY: added to the teacher's logits first: log
+                            of the rate at which its own negatives were kept,
+                            when nothing corrected its answers */
 };
 
 struct task_loss {
@@ -140,6 +150,9 @@ struct task_loss {
     double soft;
     size_t hard_rows;
     size_t soft_rows;
+    double adapted;   /* hard loss of the adapter's answers */
+    double unadapted; /* and that of the teacher's, of the same rows */
+    size_t adapter_rows;
 };
 
 /* What a step did. */

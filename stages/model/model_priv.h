@@ -60,11 +60,19 @@ struct numeric {
     struct standardize stats;
 };
 
+struct dense_layer {
+    size_t weight; /* in parameters */
+    size_t bias;
+    size_t rows;
+    size_t columns;
+};
+
 struct task {
     const struct model_task *task;
-    size_t width;     /* K */
-    size_t at;        /* its first logit */
-    size_t auxiliary; /* its first auxiliary logit, or NONE */
+    size_t width;                  /* K */
+    size_t at;                     /* its first logit */
+    size_t auxiliary;              /* its first auxiliary logit, or NONE */
+    struct dense_layer adapter[2]; /* (H, K) and (K, H), if it has one */
 };
 
 /* What one task's losses are multiplied with in this step. */
@@ -72,13 +80,7 @@ struct task_plan {
     struct objective objective;
     double hard_scale; /* weight / rows of the batch that have an outcome */
     double soft_scale;
-};
-
-struct dense_layer {
-    size_t weight; /* in parameters */
-    size_t bias;
-    size_t rows;
-    size_t columns;
+    double adapter_scale; /* 1 / rows that have both */
 };
 
 /* What one of the team computes with, for a chunk (C rows). */
@@ -97,6 +99,10 @@ struct worker {
     struct matrix dhidden[MODEL_LAYERS_MAX];
     struct matrix dx0; /* (C, N) by the cross layers' products */
     struct matrix dp;  /* (C, N) */
+    float *taught;     /* (K) the teacher's logits, corrected */
+    float *adapted;    /* (K) the adapter's */
+    float *dadapted;   /* (K) */
+    float *adapter;    /* (H) its hidden units */
     float *block;      /* owns all of the above */
     struct task_loss *losses;
     double objective;

@@ -114,6 +114,11 @@ check_tasks(const struct model_spec *spec, struct error *err)
                              "model: task %s has %zu classes, expected %s",
                              t->name, t->classes,
                              t->kind == TASK_CLASS ? "2 to 65536" : "1");
+        if (t->adapter > MODEL_ADAPTER_MAX)
+            return error_set(err, STATUS_CONFIG,
+                             "model: the adapter of task %s has %zu units, "
+                             "expected at most %d",
+                             t->name, t->adapter, MODEL_ADAPTER_MAX);
     }
     return STATUS_OK;
 }

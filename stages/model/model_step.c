@@ -6,6 +6,7 @@
  * Who does what is fixed by number and gradients are summed in that order. Who
  * is alone looks up each chunk right before it goes forth.
  */
+#include "stages/model/adapter.h"
 #include "stages/model/event_clock.h"
 #include "stages/model/loss.h"
 #include "stages/model/model_priv.h"
@@ -119,46 +120,122 @@ predict_alone(struct model *m)
     }
 }
 
-/* Adds one row's losses of one task, and writes their gradient into dz. */
 static void
-row_losses(struct model *m, struct worker *w, size_t t, size_t r, float *dz)
+hard_row(struct model *m, struct worker *w, size_t t, size_t r, float *dz)
+{
+    const struct task *task = &m->tasks[t];
+    const struct columns *c = m->batch;
+    const float *z = m->logits + r * (m->L + m->A) + task->at;
+    double scale = m->plans[t].hard_scale * (double)c->weight[r];
+    double loss =
+        loss_hard(task->task->kind, z, task->width,
+                  c->tasks[task->task->column].outcome[r], c->sample_rate[r],
+                  scale, scale != 0.0 ? dz + task->at : NULL);
+
+    w->losses[t].hard += loss;
+    w->losses[t].hard_rows++;
+    w->objective += scale != 0.0 ? scale * loss : 0.0;
+}
+
+/* A task's adapter in parameters or in a gradient. */
+static struct adapter
+view_adapter(const struct task *task, float *block)
+{
+    return (struct adapter){
+        .K = task->width,
+        .H = task->task->adapter,
+        .w0 = block + task->adapter[0].weight,
+        .b0 = block + task->adapter[0].bias,
+        .w1 = block + task->adapter[1].weight,
+        .b1 = block + task->adapter[1].bias,
+    };
+}
+
+/* What the adapter makes of a teacher's logits; then it learns the outcome,
+ * which so never is in the answer to its own row. */
+static const float *
+adapt_row(struct model *m, struct worker *w, size_t t, size_t r,
+          const float *teacher)
+{
+    const struct task *task = &m->tasks[t];
+    const struct columns *c = m->batch;
+    const struct outcome_column *y = &c->tasks[task->task->column];
+    double scale = m->plans[t].adapter_scale * (double)c->weight[r];
+    struct adapter a = view_adapter(task, m->parameters);
+    struct adapter d = view_adapter(task, w->gradient);
+    double loss;
+
+    adapter_forward(&a, w->adapted, w->adapter, teacher);
+    if (y->has_outcome[r] == 0)
+        return w->adapted;
+    memset(w->dadapted, 0, task->width * sizeof(*w->dadapted));
+    loss = loss_hard(task->task->kind, w->adapted, task->width, y->outcome[r],
+                     c->sample_rate[r], scale, w->dadapted);
+    adapter_backward(&d, &a, w->dadapted, w->adapter, teacher);
+    w->objective += scale * loss;
+    w->losses[t].adapted += loss;
+    w->losses[t].unadapted +=
+        loss_hard(task->task->kind, teacher, task->width, y->outcome[r],
+                  c->sample_rate[r], 0.0, NULL);
+    w->losses[t].adapter_rows++;
+    return w->adapted;
+}
+
+/* The logits (K) that a row's student is taught. */
+static const float *
+taught_logits(struct model *m, struct worker *w, size_t t, size_t r)
+{
+    const struct task *task = &m->tasks[t];
+    const struct objective *o = &m->plans[t].objective;
+    const float *teacher =
+        m->batch->tasks[task->task->column].teacher + r * task->width;
+
+    if (task->task->kind == TASK_BINARY && o->teacher_shift != 0.0F) {
+        w->taught[0] = teacher[0] + o->teacher_shift;
+        teacher = w->taught;
+    }
+    if (task->task->adapter == 0 || o->soft_weight == 0.0F)
+        return teacher;
+    return adapt_row(m, w, t, r, teacher);
+}
+
+static void
+soft_row(struct model *m, struct worker *w, size_t t, size_t r, float *dz)
 {
     const struct task *task = &m->tasks[t];
     const struct task_plan *plan = &m->plans[t];
     const struct columns *c = m->batch;
-    const struct outcome_column *y = &c->tasks[task->task->column];
     const float *z = m->logits + r * (m->L + m->A);
-    size_t K = task->width;
-    double weight = (double)c->weight[r];
+    bool is_auxiliary = task->auxiliary != NONE;
+    size_t at = is_auxiliary ? task->auxiliary : task->at;
+    double trust = c->soft_weight == NULL ? 1.0 : (double)c->soft_weight[r];
+    double scale = plan->soft_scale * (double)c->weight[r] * trust;
+    struct soft_loss soft = {
+        .kind = task->task->kind,
+        .distill = plan->objective.distill,
+        .temperature = (double)plan->objective.temperature,
+        .label_scale = is_auxiliary ? (double)plan->objective.label_scale : 1.0,
+        .shift = plan->objective.cross_debias ? -log((double)c->sample_rate[r])
+                                              : 0.0,
+    };
+    double loss = loss_soft(&soft, z + at, taught_logits(m, w, t, r),
+                            task->width, scale, scale != 0.0 ? dz + at : NULL);
 
-    if (y->has_outcome[r] != 0) {
-        double scale = plan->hard_scale * weight;
-        double loss = loss_hard(task->task->kind, z + task->at, K,
-                                y->outcome[r], c->sample_rate[r], scale,
-                                scale != 0.0 ? dz + task->at : NULL);
+    w->losses[t].soft += loss;
+    w->losses[t].soft_rows++;
+    w->objective += scale != 0.0 ? scale * loss : 0.0;
+}
 
-        w->losses[t].hard += loss;
-        w->losses[t].hard_rows++;
-        w->objective += scale != 0.0 ? scale * loss : 0.0;
-    }
-    if (y->has_teacher[r] != 0) {
-        bool is_auxiliary = task->auxiliary != NONE;
-        size_t at = is_auxiliary ? task->auxiliary : task->at;
-        double scale = plan->soft_scale * weight;
-        struct soft_loss soft = {
-            .kind = task->task->kind,
-            .distill = plan->objective.distill,
-            .temperature = (double)plan->objective.temperature,
-            .label_scale =
-                is_auxiliary ? (double)plan->objective.label_scale : 1.0,
-        };
-        double loss = loss_soft(&soft, z + at, y->teacher + r * K, K, scale,
-                                scale != 0.0 ? dz + at : NULL);
+/* Adds one row's losses of one task, and writes their gradient into dz. */
+static void
+row_losses(struct model *m, struct worker *w, size_t t, size_t r, float *dz)
+{
+    const struct outcome_column *y = &m->batch->tasks[m->tasks[t].task->column];
 
-        w->losses[t].soft += loss;
-        w->losses[t].soft_rows++;
-        w->objective += scale != 0.0 ? scale * loss : 0.0;
-    }
+    if (y->has_outcome[r] != 0)
+        hard_row(m, w, t, r, dz);
+    if (y->has_teacher[r] != 0)
+        soft_row(m, w, t, r, dz);
 }
 
 static void
@@ -277,13 +354,14 @@ model_predict(struct model *m, const struct columns *c, float *logits)
     m->batch = NULL;
 }
 
+/* weight by the number of rows that have both; also_has may be has. */
 static double
-mean_scale(double weight, const uint8_t *has, size_t B)
+mean_scale(double weight, const uint8_t *has, const uint8_t *also_has, size_t B)
 {
     size_t rows = 0;
 
     for (size_t r = 0; r < B; r++)
-        rows += has[r] != 0;
+        rows += has[r] != 0 && also_has[r] != 0;
     return rows == 0 ? 0.0 : weight / (double)rows;
 }
 
@@ -291,6 +369,7 @@ static void
 plan_losses(struct model *m, const struct objective *objectives)
 {
     uint64_t n = (uint64_t)m->counters[COUNTER_EXAMPLES];
+    size_t B = m->batch->row_count;
 
     for (size_t t = 0; t < m->task_count; t++) {
         struct task_plan *p = &m->plans[t];
@@ -303,8 +382,9 @@ plan_losses(struct model *m, const struct objective *objectives)
         if (n < p->objective.soft_warmup_examples)
             soft *= (double)n / (double)p->objective.soft_warmup_examples;
         p->hard_scale = mean_scale((double)objectives[t].hard_weight,
-                                   y->has_outcome, m->batch->row_count);
-        p->soft_scale = mean_scale(soft, y->has_teacher, m->batch->row_count);
+                                   y->has_outcome, y->has_outcome, B);
+        p->soft_scale = mean_scale(soft, y->has_teacher, y->has_teacher, B);
+        p->adapter_scale = mean_scale(1.0, y->has_teacher, y->has_outcome, B);
     }
 }
 
@@ -352,6 +432,9 @@ sum_up(struct model *m, struct step *step)
             w->losses[t].soft += other->losses[t].soft;
             w->losses[t].hard_rows += other->losses[t].hard_rows;
             w->losses[t].soft_rows += other->losses[t].soft_rows;
+            w->losses[t].adapted += other->losses[t].adapted;
+            w->losses[t].unadapted += other->losses[t].unadapted;
+            w->losses[t].adapter_rows += other->losses[t].adapter_rows;
         }
     }
     memcpy(&largest, &w->largest, sizeof(largest));

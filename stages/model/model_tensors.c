@@ -7,6 +7,7 @@
  *   cross/<l>/weight (N, N)  cross/<l>/bias (N)
  *   mlp/<l>/weight (O, I)    mlp/<l>/bias (O)
  *   head/<task>/weight (K, U), head/<task>/auxiliary/weight (K, U); biases (K)
+ *   adapter/<task>/0/weight (H, K), adapter/<task>/1/weight (K, H); biases
  *   linear/<feature>/weight (L, width, one more for an indicator)
  *   <feature>/mean, variance (width), count (1) of standardized features
  *   <tensor>/adagrad or <tensor>/adam_m, adam_v (optimizer state)
@@ -140,6 +141,27 @@ list_heads(struct model *m)
     }
 }
 
+/* The last layer begins at 0: an adapter begins as the teacher itself. */
+static void
+list_adapters(struct model *m)
+{
+    for (size_t i = 0; i < m->task_count; i++) {
+        struct task *t = &m->tasks[i];
+        char kind[MODEL_NAME_MAX + 16];
+
+        if (t->task->adapter == 0)
+            continue;
+        (void)snprintf(kind, sizeof(kind), "adapter/%s", t->task->name);
+        t->adapter[0].rows = t->task->adapter;
+        t->adapter[0].columns = t->width;
+        list_layer(m, &t->adapter[0], kind, 0);
+        t->adapter[1].rows = t->width;
+        t->adapter[1].columns = t->task->adapter;
+        list_layer(m, &t->adapter[1], kind, 1);
+        m->entries[m->entry_count - 2].bound = 0.0;
+    }
+}
+
 static void
 list_linear(struct model *m)
 {
@@ -207,13 +229,14 @@ tensors_list(struct model *m, struct error *err)
 {
     size_t layers = m->spec.cross_layers + m->spec.hidden_count;
 
-    m->entry_max = 3 * (2 * layers + 4 * m->task_count + m->numeric_count) +
+    m->entry_max = 3 * (2 * layers + 8 * m->task_count + m->numeric_count) +
                    3 * m->numeric_count + 1;
     m->entries = calloc(m->entry_max, sizeof(*m->entries));
     if (m->entries == NULL)
         return error_set(err, STATUS_NOMEM, "model: list of tensors");
     list_layers(m);
     list_heads(m);
+    list_adapters(m);
     list_linear(m);
     list_stats(m);
     list_state(m);

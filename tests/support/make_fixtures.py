@@ -71,12 +71,27 @@ class Net:
             self.dense["head/click/auxiliary/bias"] = new((1,), 0.1)
         if case["linear"]:
             self.dense["linear/text/weight"] = new((1 + CLASSES, VECTOR), 0.3)
+        for name, k in heads.items() if case["adapter"] else ():
+            units = case["adapter"]
+            self.dense[f"adapter/{name}/0/weight"] = new((units, k), 0.8)
+            self.dense[f"adapter/{name}/0/bias"] = new((units,), 0.3)
+            self.dense[f"adapter/{name}/1/weight"] = new((k, units), 0.4)
+            self.dense[f"adapter/{name}/1/bias"] = new((k,), 0.2)
         for p in self.parameters().values():
             p.requires_grad_(True)
 
     def parameters(self):
         tables = {f"{n}/embedding": t for n, t in self.tables.items()}
         return {**self.dense, **tables}
+
+    def adapt(self, name, teacher):
+        """What the adapter makes of a teacher's logits (B, K)."""
+        if not self.case["adapter"]:
+            return teacher
+        part = {k: self.dense[f"adapter/{name}/{k}"]
+                for k in ("0/weight", "0/bias", "1/weight", "1/bias")}
+        hidden = torch.tanh(teacher @ part["0/weight"].T + part["0/bias"])
+        return teacher + hidden @ part["1/weight"].T + part["1/bias"]
 
     def forward(self, batch):
         case, d = self.case, self.dense
@@ -113,15 +128,28 @@ class Net:
         return z, aux
 
 
-def objective(case, z, aux, batch):
+def hard_losses(click, stars, batch):
+    return (F.binary_cross_entropy_with_logits(
+                click - torch.log(batch["rate"]), batch["click"],
+                reduction="none"),
+            F.cross_entropy(stars, batch["stars"], reduction="none"))
+
+
+def objective(net, z, aux, batch):
+    case = net.case
     T = case["temperature"]
     click, stars = z[:, 0], z[:, 1:]
-    hard = F.binary_cross_entropy_with_logits(
-        click - torch.log(batch["rate"]), batch["click"], reduction="none")
-    hard2 = F.cross_entropy(stars, batch["stars"], reduction="none")
+    hard, hard2 = hard_losses(click, stars, batch)
     served = aux[:, 0] if aux is not None else click
     scale = case["label_scale"] if aux is not None else 1.0
-    teacher, teacher2 = batch["click_teacher"], batch["stars_teacher"]
+    teacher = batch["click_teacher"] + np.log(case["teacher_rate"])
+    teacher = net.adapt("click", teacher[:, None])[:, 0]
+    teacher2 = net.adapt("stars", batch["stars_teacher"])
+    learned, learned2 = hard_losses(teacher, teacher2, batch)
+    teacher, teacher2 = teacher.detach(), teacher2.detach()
+    if case["cross_debias"]:
+        served = served - torch.log(batch["rate"])
+        teacher = teacher - torch.log(batch["rate"])
     if case["distill"] in ("cross_entropy", "kl"):
         label = torch.clamp(scale * torch.sigmoid(teacher / T), max=1.0)
         soft = T * T * F.binary_cross_entropy_with_logits(
@@ -144,8 +172,12 @@ def objective(case, z, aux, batch):
     has = batch["has_click"]
     parts = ((hard * w * has).sum() / has.sum(), (hard2 * w).mean())
     soft_parts = ((soft * w).mean(), (soft2 * w).mean())
-    return (case["hard_weight"] * sum(parts)
-            + case["soft_weight"] * sum(soft_parts))
+    total = (case["hard_weight"] * sum(parts)
+             + case["soft_weight"] * sum(soft_parts))
+    if case["adapter"]:
+        total = (total + (learned * w * has).sum() / has.sum()
+                 + (learned2 * w).mean())
+    return total
 
 
 def make_batch(g):
@@ -219,7 +251,8 @@ BASE = {"cross": 0, "hidden": [6, 5], "fm": False, "linear": False,
         "auxiliary": False, "activation": "relu", "optimizer": "sgd",
         "rate": 0.1, "l2": 0.0, "clip": 0.0, "accumulator": 0.0,
         "hard_weight": 1.0, "soft_weight": 0.5, "distill": "cross_entropy",
-        "temperature": 1.0, "label_scale": 1.0, "gradient_scale": 1.0}
+        "temperature": 1.0, "label_scale": 1.0, "gradient_scale": 1.0,
+        "adapter": 0, "cross_debias": False, "teacher_rate": 1.0}
 CASES = {
     "plain_sgd": {},
     "everything_sgd": {"cross": 2, "fm": True, "linear": True,
@@ -237,6 +270,14 @@ CASES = {
                      "optimizer": "adagrad", "accumulator": 0.1,
                      "hard_weight": 0.0, "soft_weight": 1.0,
                      "temperature": 2.0},
+    "debiased_sgd": {"cross_debias": True, "teacher_rate": 0.3,
+                     "distill": "kl", "temperature": 2.0},
+    "adapted_sgd": {"adapter": 5, "cross_debias": True, "auxiliary": True,
+                    "label_scale": 1.2, "distill": "probability_mse",
+                    "soft_weight": 0.8},
+    "adapted_adagrad": {"adapter": 8, "teacher_rate": 0.5, "hard_weight": 0.2,
+                        "soft_weight": 0.8, "optimizer": "adagrad",
+                        "accumulator": 0.1, "temperature": 2.0},
     "softmax_hidden": {"activation": "softmax", "optimizer": "adagrad",
                        "accumulator": 0.1, "temperature": 2.0},
 }
@@ -268,7 +309,7 @@ def make_case(name, changes):
     for batch in batches:
         optimizer.zero()
         z, aux = net.forward(batch)
-        loss = objective(case, z, aux, batch)
+        loss = objective(net, z, aux, batch)
         loss.backward()
         curve.append(float(loss.detach()))
         if first is None:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every layer against finite differences and its naive definition. */
 #include "stages/model/activation.h"
+#include "stages/model/adapter.h"
 #include "stages/model/cross.h"
 #include "stages/model/fm.h"
 #include "stages/model/gemm.h"
@@ -422,6 +423,75 @@ test_standardize_cuts_what_is_far_away(void)
     CHECK_NEAR(out[0], 0.0, 0.0);
 }
 
+/* ---- Student adapter ---- */
+
+enum { LOGITS = 3, UNITS = 5 };
+
+static float adapter_w[2 * LOGITS * UNITS + LOGITS + UNITS];
+static float adapter_teacher[LOGITS];
+static float adapter_weights[LOGITS];
+
+static struct adapter
+adapter_of(float *w)
+{
+    return (struct adapter){.K = LOGITS,
+                            .H = UNITS,
+                            .w0 = w,
+                            .b0 = w + LOGITS * UNITS,
+                            .w1 = w + LOGITS * UNITS + UNITS,
+                            .b1 = w + 2 * LOGITS * UNITS + UNITS};
+}
+
+static double
+adapter_value(void)
+{
+    struct adapter a = adapter_of(adapter_w);
+    float z_a[LOGITS];
+    float hidden[UNITS];
+    double sum = 0.0;
+
+    adapter_forward(&a, z_a, hidden, adapter_teacher);
+    for (size_t k = 0; k < LOGITS; k++)
+        sum += (double)z_a[k] * (double)adapter_weights[k];
+    return sum;
+}
+
+static void
+test_adapter_backward_equals_finite_differences_and_adds(void)
+{
+    struct adapter a = adapter_of(adapter_w);
+    float dw[COUNT(adapter_w)] = {0};
+    struct adapter d = adapter_of(dw);
+    float z_a[LOGITS];
+    float hidden[UNITS];
+
+    fill(adapter_w, COUNT(adapter_w));
+    fill(adapter_teacher, LOGITS);
+    fill(adapter_weights, LOGITS);
+    adapter_forward(&a, z_a, hidden, adapter_teacher);
+    adapter_backward(&d, &a, adapter_weights, hidden, adapter_teacher);
+    check_slope(adapter_w, dw, COUNT(adapter_w), adapter_value, "adapter");
+    adapter_backward(&d, &a, adapter_weights, hidden, adapter_teacher);
+    for (size_t i = 0; i < COUNT(dw); i++)
+        dw[i] /= 2.0F;
+    check_slope(adapter_w, dw, COUNT(adapter_w), adapter_value, "twice");
+}
+
+static void
+test_an_adapter_whose_last_layer_is_0_answers_as_the_teacher(void)
+{
+    struct adapter a = adapter_of(adapter_w);
+    float z_a[LOGITS];
+    float hidden[UNITS];
+
+    fill(adapter_w, COUNT(adapter_w));
+    memset(a.w1, 0, LOGITS * UNITS * sizeof(*a.w1));
+    memset(a.b1, 0, LOGITS * sizeof(*a.b1));
+    adapter_forward(&a, z_a, hidden, adapter_teacher);
+    for (size_t k = 0; k < LOGITS; k++)
+        CHECK_NEAR(z_a[k], adapter_teacher[k], 0.0);
+}
+
 int
 main(void)
 {
@@ -437,5 +507,7 @@ main(void)
     RUN(test_cross_backward_equals_finite_differences);
     RUN(test_standardize_merges_batches_into_one_mean_and_variance);
     RUN(test_standardize_cuts_what_is_far_away);
+    RUN(test_adapter_backward_equals_finite_differences_and_adds);
+    RUN(test_an_adapter_whose_last_layer_is_0_answers_as_the_teacher);
     return check_report();
 }

@@ -18,6 +18,15 @@ sigmoid(double z)
     return 1.0 / (1.0 + exp(-z));
 }
 
+static struct soft_loss
+soft(enum task_kind kind, enum distill_kind distill, double temperature)
+{
+    return (struct soft_loss){.kind = kind,
+                              .distill = distill,
+                              .temperature = temperature,
+                              .label_scale = 1.0};
+}
+
 static void
 check_soft(const struct soft_loss *l, size_t width, float size)
 {
@@ -61,11 +70,14 @@ test_soft_losses_equal_finite_differences(void)
             check_soft(&l, 1, 3.0F);
             l.label_scale = 1.7;
             check_soft(&l, 1, 3.0F);
+            l.shift = -log(0.1);
+            check_soft(&l, 1, 3.0F);
             l.label_scale = 1.0;
             l.kind = TASK_CLASS;
             check_soft(&l, K, 3.0F);
             l.kind = TASK_REGRESSION;
             check_soft(&l, 1, 3.0F);
+            l.shift = 0.0;
         }
     }
 }
@@ -116,7 +128,7 @@ test_losses_have_their_textbook_values(void)
 {
     const float z[K] = {1.0F, 2.0F, 0.5F, -1.0F};
     const float t[K] = {0.0F, 1.0F, 1.0F, 0.0F};
-    struct soft_loss l = {TASK_BINARY, DISTILL_LOGIT_MSE, 1.0, 1.0};
+    struct soft_loss l = soft(TASK_BINARY, DISTILL_LOGIT_MSE, 1.0);
     double total = exp(1.0) + exp(2.0) + exp(0.5) + exp(-1.0);
 
     CHECK_NEAR(loss_hard(TASK_BINARY, z, 1, 0.0F, 1.0F, 0.0, NULL),
@@ -140,7 +152,7 @@ test_large_logits_stay_finite_and_exact(void)
 {
     const float high[2] = {1e4F, -1e4F};
     const float low[1] = {-1e4F};
-    struct soft_loss l = {TASK_CLASS, DISTILL_KL, 1.0, 1.0};
+    struct soft_loss l = soft(TASK_CLASS, DISTILL_KL, 1.0);
     float dz[2] = {0};
 
     CHECK_NEAR(loss_hard(TASK_BINARY, high, 1, 1.0F, 1.0F, 0.0, NULL), 0.0,
@@ -158,8 +170,8 @@ test_kl_of_the_teacher_itself_is_0_and_its_gradient_is_cross_entropys(void)
 
     for (int kind = TASK_BINARY; kind <= TASK_CLASS; kind++) {
         size_t width = kind == TASK_CLASS ? K : 1;
-        struct soft_loss ce = {(enum task_kind)kind, DISTILL_CROSS_ENTROPY, 3.0,
-                               1.0};
+        struct soft_loss ce =
+            soft((enum task_kind)kind, DISTILL_CROSS_ENTROPY, 3.0);
         struct soft_loss kl = ce;
         float z[K];
         float t[K];
@@ -184,7 +196,7 @@ test_t_squared_keeps_the_gradient_when_t_grows(void)
 {
     const float z[1] = {2.0F};
     const float t[1] = {-1.0F};
-    struct soft_loss l = {TASK_BINARY, DISTILL_KL, 100.0, 1.0};
+    struct soft_loss l = soft(TASK_BINARY, DISTILL_KL, 100.0);
     float dz[1] = {0};
 
     (void)loss_soft(&l, z, t, 1, 1.0, dz);
@@ -198,9 +210,10 @@ test_label_scale_stops_at_1(void)
 {
     const float z[1] = {0.0F};
     const float t[1] = {1.0F};
-    struct soft_loss l = {TASK_BINARY, DISTILL_CROSS_ENTROPY, 1.0, 5.0};
+    struct soft_loss l = soft(TASK_BINARY, DISTILL_CROSS_ENTROPY, 1.0);
     float dz[1] = {0};
 
+    l.label_scale = 5.0;
     (void)loss_soft(&l, z, t, 1, 1.0, dz);
     CHECK_NEAR(dz[0], 0.5 - 1.0, 1e-7);
     l.label_scale = 0.5;
@@ -222,6 +235,47 @@ test_sampling_correction_makes_the_logit_calibrated(void)
     CHECK_NEAR(dz[0], 0.0, 1e-5);
 }
 
+static void
+test_cross_debias_compares_logits_as_the_sample_shows_them(void)
+{
+    /* Rec-Distill with its rates of positives at 1: 1 / (1 + r e^-z), of the
+     * student's z and of the teacher's. */
+    const float z[1] = {-4.0F};
+    const float t[1] = {-5.0F};
+    double r = 0.01;
+    double q = 1.0 / (1.0 + r * exp(5.0));
+    double p = 1.0 / (1.0 + r * exp(4.0));
+    struct soft_loss l = soft(TASK_BINARY, DISTILL_CROSS_ENTROPY, 1.0);
+    float shown[1] = {0};
+    float served[1] = {0};
+
+    l.shift = -log(r);
+    CHECK_NEAR(loss_soft(&l, z, t, 1, 1.0, shown),
+               -q * log(p) - (1.0 - q) * log(1.0 - p), 1e-12);
+    CHECK_NEAR(shown[0], p - q, 1e-7);
+    l.shift = 0.0;
+    (void)loss_soft(&l, z, t, 1, 1.0, served);
+    CHECK(shown[0] > 15.0F * served[0]);
+}
+
+static void
+test_cross_debias_and_hard_loss_agree_on_a_perfect_teacher(void)
+{
+    /* Rows kept at a rate, of which the teacher knows the odds: the hard
+     * losses of all of them push a logit as the soft ones do. */
+    const float z[1] = {-3.0F};
+    const float t[1] = {(float)log(1.0 / 99.0)};
+    struct soft_loss l = soft(TASK_BINARY, DISTILL_CROSS_ENTROPY, 1.0);
+    float by_hard[1] = {0};
+    float by_soft[1] = {0};
+
+    (void)loss_hard(TASK_BINARY, z, 1, 1.0F, 0.1F, 100.0, by_hard);
+    (void)loss_hard(TASK_BINARY, z, 1, 0.0F, 0.1F, 990.0, by_hard);
+    l.shift = -log((double)0.1F);
+    (void)loss_soft(&l, z, t, 1, 1090.0, by_soft);
+    CHECK_NEAR(by_soft[0], by_hard[0], 1e-3);
+}
+
 int
 main(void)
 {
@@ -234,5 +288,7 @@ main(void)
     RUN(test_t_squared_keeps_the_gradient_when_t_grows);
     RUN(test_label_scale_stops_at_1);
     RUN(test_sampling_correction_makes_the_logit_calibrated);
+    RUN(test_cross_debias_compares_logits_as_the_sample_shows_them);
+    RUN(test_cross_debias_and_hard_loss_agree_on_a_perfect_teacher);
     return check_report();
 }

@@ -128,6 +128,19 @@ static const struct model_task tasks[2][2] = {
      {.name = "stars", .kind = TASK_CLASS, .column = 1, .classes = CLASSES}},
 };
 
+/* A case's tasks, until the next. */
+static const struct model_task *
+tasks_of(const cJSON *json)
+{
+    static struct model_task own[2];
+
+    for (size_t i = 0; i < 2; i++) {
+        own[i] = tasks[flag(json, "auxiliary")][i];
+        own[i].adapter = (size_t)number(json, "adapter");
+    }
+    return own;
+}
+
 static struct model_spec
 spec_of(const cJSON *json)
 {
@@ -139,7 +152,7 @@ spec_of(const cJSON *json)
     struct model_spec spec = {
         .features = features,
         .feature_count = COUNT(features),
-        .tasks = tasks[flag(json, "auxiliary")],
+        .tasks = tasks_of(json),
         .task_count = 2,
         .has_linear = flag(json, "linear"),
         .has_fm = flag(json, "fm"),
@@ -177,6 +190,8 @@ objective_of(const cJSON *json)
         .temperature = (float)number(json, "temperature"),
         .label_scale = (float)number(json, "label_scale"),
         .gradient_scale = (float)number(json, "gradient_scale"),
+        .cross_debias = flag(json, "cross_debias"),
+        .teacher_shift = (float)log(number(json, "teacher_rate")),
     };
 }
 

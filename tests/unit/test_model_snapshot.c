@@ -27,7 +27,11 @@ static const struct model_feature features[] = {
      .has_indicator = true},
 };
 static const struct model_task tasks[] = {
-    {.name = "click", .kind = TASK_BINARY, .classes = 1, .auxiliary = true},
+    {.name = "click",
+     .kind = TASK_BINARY,
+     .classes = 1,
+     .auxiliary = true,
+     .adapter = 6},
 };
 
 static struct model_spec
