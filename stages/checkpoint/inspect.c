@@ -122,11 +122,16 @@ print_spec(FILE *out, const struct checkpoint *ck)
                       spec_feature_kinds[f->kind], f->width, rows, rows_max);
     }
     (void)fprintf(out, "\n%-24s %-12s %6s\n", "task", "kind", "logits");
-    for (size_t i = 0; i < spec->task_count; i++)
-        (void)fprintf(out, "%-24s %-12s %6zu%s\n", spec->tasks[i].name,
-                      spec_task_kinds[spec->tasks[i].kind],
-                      spec->tasks[i].classes,
-                      spec->tasks[i].auxiliary ? "  auxiliary head" : "");
+    for (size_t i = 0; i < spec->task_count; i++) {
+        const struct model_task *t = &spec->tasks[i];
+
+        (void)fprintf(out, "%-24s %-12s %6zu%s", t->name,
+                      spec_task_kinds[t->kind], t->classes,
+                      t->auxiliary ? "  auxiliary head" : "");
+        if (t->adapter > 0)
+            (void)fprintf(out, "  adapter of %zu units", t->adapter);
+        (void)fputc('\n', out);
+    }
     (void)fprintf(out, "\nlayers       linear %s, fm %s, cross %zu, hidden",
                   spec->has_linear ? "on" : "off", spec->has_fm ? "on" : "off",
                   spec->cross_layers);

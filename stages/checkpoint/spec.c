@@ -158,6 +158,8 @@ put_task_shape(struct json_writer *w, const struct model_task *t)
     put_word(w, "kind", spec_task_kinds[t->kind]);
     put_count(w, "classes", t->classes);
     put_flag(w, "auxiliary", t->auxiliary);
+    if (t->adapter > 0)
+        put_count(w, "adapter", t->adapter);
 }
 
 static void
@@ -406,6 +408,7 @@ compare_tasks(struct difference *d, const struct model_spec *a,
         say_number(d, "classes", t->name, t->classes, u->classes);
         say_word(d, "auxiliary head", t->name, yes_no(t->auxiliary),
                  yes_no(u->auxiliary));
+        say_number(d, "units of the adapter", t->name, t->adapter, u->adapter);
     }
     for (size_t i = 0; i < b->task_count; i++) {
         if (find_task(a, b->tasks[i].name) == NULL)

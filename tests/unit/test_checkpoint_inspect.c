@@ -44,7 +44,7 @@ make_version(void)
     static const struct model_feature feature = {
         .name = "user", .width = 4, .rows_max = 1000, .admit_after = 2};
     static const struct model_task task = {
-        .name = "liked", .classes = 1, .auxiliary = true};
+        .name = "liked", .classes = 1, .auxiliary = true, .adapter = 8};
     const struct model_spec spec = {.features = &feature,
                                     .feature_count = 1,
                                     .tasks = &task,
@@ -119,7 +119,8 @@ test_print_shows_lineage_model_and_tensors(void)
     CHECK_HAS(text, "parent       6\n");
     CHECK_HAS(text, "teacher      {\"version\":\"7\"}\n");
     CHECK_HAS(text, "fm on, cross 0, hidden 16-8, relu");
-    CHECK_HAS(text, "liked                    binary            1  auxiliary");
+    CHECK_HAS(text, "liked                    binary            1  auxiliary "
+                    "head  adapter of 8 units\n");
     CHECK_HAS(text, "mlp/0/weight                             F32  300");
     CHECK_HAS(text, "1.2 KiB");
     free(text);

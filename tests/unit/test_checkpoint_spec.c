@@ -38,7 +38,11 @@ static const struct model_feature features[] = {
 };
 static const struct model_task tasks[] = {
     {.name = "liked", .kind = TASK_BINARY, .classes = 1, .auxiliary = true},
-    {.name = "kind", .kind = TASK_CLASS, .column = 1, .classes = 5},
+    {.name = "kind",
+     .kind = TASK_CLASS,
+     .column = 1,
+     .classes = 5,
+     .adapter = 12},
 };
 
 static struct model_spec
@@ -97,6 +101,9 @@ test_spec_reads_back_bit_for_bit(void)
     CHECK(back.spec.tables.schedule.decay_examples == 9007199254740993u);
     CHECK_INT(back.spec.hidden[1], 64);
     CHECK_INT(back.spec.tasks[1].classes, 5);
+    CHECK_INT(back.spec.tasks[1].adapter, 12);
+    CHECK_INT(back.spec.tasks[0].adapter, 0);
+    CHECK(strstr(text, "\"auxiliary\":true,\"column\"") != NULL);
     CHECK_INT(back.spec.threads, 1);
     free(text);
     free(again);
