@@ -105,6 +105,7 @@ lay_all(struct layout *l, const struct event_spec *spec, size_t row_max,
     c->weight = take(l, row_max, sizeof(*c->weight));
     c->sample_rate = take(l, row_max, sizeof(*c->sample_rate));
     c->time_ms = take(l, row_max, sizeof(*c->time_ms));
+    c->teacher_id = take(l, row_max, sizeof(*c->teacher_id));
 }
 
 enum status

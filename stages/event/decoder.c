@@ -245,6 +245,7 @@ clear_row(struct decoder *d)
     c->weight[row] = 1.0f;
     c->sample_rate[row] = 1.0f;
     c->time_ms[row] = 0;
+    c->teacher_id[row] = 0;
     d->id_bad = false;
     d->time_bad = false;
     d->weight_bad = false;

@@ -5,6 +5,8 @@
  */
 #include "stages/event/decoder_priv.h"
 
+#include "daemon/base/hash.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -137,6 +139,20 @@ read_teacher(struct decoder *d, struct error *err)
             st = skip(d, err);
     }
     return close_part(d, st, err);
+}
+
+/* One number for a name and a version, 0 only for none. */
+static uint64_t
+teacher_id(const struct event_meta *meta)
+{
+    const char *name = meta->teacher_name;
+    const char *version = meta->teacher_version;
+    uint64_t id;
+
+    if (name[0] == '\0' && version[0] == '\0')
+        return 0;
+    id = hash64_seeded(version, strlen(version), hash64(name, strlen(name)));
+    return (id & FEATURE_ID_MASK) == 0 ? 1 : id & FEATURE_ID_MASK;
 }
 
 /* Reads the value at `at` for one task. */
@@ -276,5 +292,7 @@ label_read(struct decoder *d, struct error *err)
                            "byte %zu: label record: no object at %s",
                            scan_place(&d->scan), names[i]);
     }
+    if (st == STATUS_OK)
+        d->columns->teacher_id[d->row] = teacher_id(d->meta);
     return st;
 }

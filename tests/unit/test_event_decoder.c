@@ -649,6 +649,42 @@ test_decoder_reads_label_records(void)
     end();
 }
 
+static uint64_t
+teacher_of(const char *teacher)
+{
+    char text[512];
+
+    (void)snprintf(text, sizeof(text),
+                   "{\"schema\":\"distilld.label/1\"," SOURCE
+                   "%s,\"soft_label\":{\"click\":[1]},\"event\":{}}",
+                   teacher);
+    decode(text);
+    return c->teacher_id[0];
+}
+
+static void
+test_decoder_tells_who_answered(void)
+{
+    uint64_t id;
+
+    begin();
+    id = teacher_of(",\"teacher\":{\"name\":\"big\",\"version\":\"7\"}");
+    CHECK(id > 0 && id <= FEATURE_ID_MASK);
+    CHECK(teacher_of(",\"teacher\":{\"version\":\"7\",\"name\":\"big\"}") ==
+          id);
+    CHECK(teacher_of(",\"teacher\":{\"name\":\"big\",\"version\":\"8\"}") !=
+          id);
+    CHECK(teacher_of(",\"teacher\":{\"name\":\"bigger\",\"version\":\"7\"}") !=
+          id);
+    CHECK(teacher_of(",\"teacher\":{\"name\":\"7\",\"version\":\"big\"}") !=
+          id);
+    CHECK_INT(teacher_of(""), 0);
+    (void)teacher_of(",\"teacher\":{\"name\":\"big\"}");
+    decode("{\"u\":{\"id\":\"u-7\"}}");
+    CHECK_INT(c->teacher_id[0], 0);
+    end();
+}
+
 static void
 test_decoder_rows_follow_each_other_also_after_a_refusal(void)
 {
@@ -693,6 +729,7 @@ main(void)
     RUN(test_decoder_limits_the_nesting_of_events_alike_in_labels);
     RUN(test_decoder_refuses_label_records_with_a_broken_frame);
     RUN(test_decoder_reads_label_records);
+    RUN(test_decoder_tells_who_answered);
     RUN(test_decoder_rows_follow_each_other_also_after_a_refusal);
     return check_report();
 }
