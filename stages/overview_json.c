@@ -210,6 +210,29 @@ put_quality(struct json_writer *w, const struct pipeline *p)
     json_close_object(w);
 }
 
+/* Nothing where no task has an adapter. */
+static void
+put_adapters(struct json_writer *w, const struct pipeline *p)
+{
+    bool has_any = false;
+
+    for (size_t i = 0; i < p->settings->task_count; i++) {
+        const struct adapter_report *a = &p->trained.adapters[i];
+
+        if (isnan(a->teacher))
+            continue;
+        if (!has_any)
+            open_member(w, "adapters");
+        has_any = true;
+        open_member(w, p->settings->tasks[i].name);
+        put_number(w, "teacher_loss", a->teacher);
+        put_number(w, "adapted_loss", a->adapted);
+        json_close_object(w);
+    }
+    if (has_any)
+        json_close_object(w);
+}
+
 static void
 put_training(struct json_writer *w, const struct pipeline *p)
 {
@@ -225,6 +248,11 @@ put_training(struct json_writer *w, const struct pipeline *p)
     put_number(w, "loss", t->loss);
     put_number(w, "gradient_norm", t->gradient_norm);
     put_text(w, "teacher_version", t->teacher_version);
+    if (t->minds_age) {
+        put_number(w, "teacher_age_seconds", t->teacher_age_s);
+        put_count(w, "old_labels", t->old_labels);
+    }
+    put_adapters(w, p);
     json_close_object(w);
     open_member(w, "checkpoint");
     put_count(w, "version", t->version);

@@ -267,6 +267,19 @@ put_work(struct page *p)
     put(p, METRIC_TRAIN_SKIPPED, (double)t->skipped_steps);
     if (!isnan(t->loss))
         put(p, METRIC_TRAIN_LOSS, t->loss);
+    if (t->minds_age) {
+        put(p, METRIC_TEACHER_AGE, t->teacher_age_s);
+        put(p, METRIC_OLD_LABELS, (double)t->old_labels);
+    }
+    for (size_t i = 0; i < p->train->settings->task_count; i++) {
+        const struct adapter_report *a = &t->adapters[i];
+        const char *task = p->train->settings->tasks[i].name;
+
+        if (isnan(a->teacher))
+            continue;
+        put_labeled(p, METRIC_ADAPTER_LOSS, a->teacher, task, "teacher", NULL);
+        put_labeled(p, METRIC_ADAPTER_LOSS, a->adapted, task, "adapter", NULL);
+    }
 }
 
 static void

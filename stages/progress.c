@@ -83,6 +83,30 @@ put_identity(struct json_writer *w, const char *key,
     json_close_array(w);
 }
 
+/* Left out by who does not mind ages. */
+static void
+put_ages(struct json_writer *w, const struct label_ages *a)
+{
+    if (a->clock_ms == 0)
+        return;
+    json_put_key(w, "ages");
+    json_open_array(w);
+    json_put_int(w, a->clock_ms);
+    json_put_int(w, a->last_ms);
+    json_put_uint(w, a->refused);
+    json_close_array(w);
+    json_put_key(w, "teachers");
+    json_open_array(w);
+    for (size_t i = 0; i < a->count; i++) {
+        json_open_array(w);
+        json_put_uint(w, a->known[i].teacher);
+        json_put_int(w, a->known[i].first_ms);
+        json_put_int(w, a->known[i].seen_ms);
+        json_close_array(w);
+    }
+    json_close_array(w);
+}
+
 static void
 put_progress(struct json_writer *w, const struct progress *p)
 {
@@ -109,6 +133,7 @@ put_progress(struct json_writer *w, const struct progress *p)
     json_put_int(w, p->first_ms);
     json_put_key(w, "last_ms");
     json_put_int(w, p->last_ms);
+    put_ages(w, &p->ages);
     put_identity(w, "input", &p->input);
     put_identity(w, "source", &p->source);
     put_positions(w, &p->position);
@@ -232,6 +257,31 @@ read_sources(const struct cJSON *root, struct watermarks *seen)
 }
 
 static bool
+read_ages(const struct cJSON *root, struct label_ages *a)
+{
+    const struct cJSON *ages = json_member(root, "ages");
+    const struct cJSON *list = json_member(root, "teachers");
+    int64_t v[3];
+
+    *a = (struct label_ages){0};
+    if (ages == NULL && list == NULL)
+        return true;
+    if (!json_is_array(ages) || !read_integers(ages, 3, v) ||
+        !json_is_array(list) || json_count(list) > LABEL_AGES_MAX)
+        return false;
+    a->clock_ms = v[0];
+    a->last_ms = v[1];
+    a->refused = (uint64_t)v[2];
+    for (const struct cJSON *t = json_first(list); t != NULL;
+         t = json_next(t)) {
+        if (!read_integers(t, 3, v) || v[1] > a->clock_ms)
+            return false;
+        a->known[a->count++] = (struct label_age){(uint64_t)v[0], v[1], v[2]};
+    }
+    return true;
+}
+
+static bool
 read_progress(const struct cJSON *root, struct progress *p)
 {
     int64_t max = INT64_C(9007199254740991);
@@ -258,7 +308,8 @@ read_progress(const struct cJSON *root, struct progress *p)
         return false;
     p->skips_in_row = (uint64_t)v[0];
     p->went_back_at = (uint64_t)v[1];
-    return read_identity(root, "input", &p->input) &&
+    return read_ages(root, &p->ages) &&
+           read_identity(root, "input", &p->input) &&
            read_identity(root, "source", &p->source) &&
            read_positions(root, &p->position) && read_sources(root, &p->seen);
 }

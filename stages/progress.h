@@ -3,6 +3,7 @@
 #define STAGES_PROGRESS_H
 
 #include "stages/batch.h"
+#include "stages/label_age.h"
 #include "stages/model/curve.h"
 
 #include "daemon/base/bytes.h"
@@ -25,6 +26,7 @@ struct progress {
     bool is_end;         /* the input ended here */
     int64_t first_ms;    /* event time window, 0: none known */
     int64_t last_ms;
+    struct label_ages ages;    /* of a trainer that minds them */
     struct positions position; /* behind the last example */
     struct watermarks seen;
     struct log_identity input;  /* the log of position */

@@ -91,6 +91,8 @@ static const char *const words_distill_kind[] = {
     NULL};
 static const char *const words_head[] = {
     [HEAD_SHARED] = "shared", [HEAD_AUXILIARY] = "auxiliary", NULL};
+static const char *const words_old_labels[] = {
+    [OLD_LABELS_REFUSE] = "refuse", [OLD_LABELS_FADE] = "fade", NULL};
 static const char *const words_train_input[] = {
     [TRAIN_INPUT_LABELS] = "labels", [TRAIN_INPUT_EVENTS] = "events", NULL};
 static const char *const words_log_level[] = {[LOG_LEVEL_ERROR] = "error",

@@ -64,6 +64,13 @@ enum head {
     HEAD_AUXILIARY,
 };
 
+/* What becomes of a label older than teacher_age_max, and of those on the way
+ * there. */
+enum old_labels {
+    OLD_LABELS_REFUSE,
+    OLD_LABELS_FADE,
+};
+
 enum train_input {
     TRAIN_INPUT_LABELS,
     TRAIN_INPUT_EVENTS,
@@ -102,6 +109,7 @@ enum train_input {
 #define SETTINGS_ENUM_schedule_kind  enum schedule_kind
 #define SETTINGS_ENUM_distill_kind   enum distill_kind
 #define SETTINGS_ENUM_head           enum head
+#define SETTINGS_ENUM_old_labels     enum old_labels
 #define SETTINGS_ENUM_train_input    enum train_input
 #define SETTINGS_ENUM_log_level      enum log_level
 #define SETTINGS_ENUM_log_format     enum log_format

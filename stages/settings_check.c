@@ -315,6 +315,25 @@ check_teacher(struct check *c)
             "checkpoints");
 }
 
+static void
+check_objective(struct check *c)
+{
+    const struct settings *s = c->s;
+
+    if (s->objective_teacher_age_max > 0 && *s->events_time == '\0')
+        check_complain(c, "objective.teacher_age_max",
+                       "needs the time of events, expected events.time");
+    if (s->objective_old_labels == OLD_LABELS_FADE &&
+        s->objective_teacher_age_max == 0)
+        check_complain(c, "objective.old_labels",
+                       "has no effect, expected objective.teacher_age_max "
+                       "with it");
+    if (s->objective_cross_debias && *s->events_sample_rate == '\0')
+        check_complain(c, "objective.cross_debias",
+                       "needs the rate at which negatives were kept, expected "
+                       "events.sample_rate");
+}
+
 /* ---- Roles and paths ---- */
 
 static void
@@ -445,6 +464,7 @@ settings_check(const struct settings *s, struct settings_problems *problems)
     check_features(&c);
     check_tasks(&c);
     check_teacher(&c);
+    check_objective(&c);
     check_roles(&c);
     check_paths(&c);
     check_kafka(&c);

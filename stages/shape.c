@@ -206,6 +206,7 @@ model_shape_new(struct spec_owned *out, const struct settings *s,
             .classes = s->tasks[i].kind == TASK_CLASS ? s->tasks[i].classes : 1,
             .auxiliary =
                 role == MODEL_STUDENT && s->objective_head == HEAD_AUXILIARY,
+            .adapter = role == MODEL_STUDENT ? s->objective_adapter : 0,
         };
     spec->features = out->features;
     spec->tasks = out->tasks;
@@ -306,6 +307,8 @@ objectives_fill(struct objective *out, const struct settings *s,
             .label_scale = (float)s->objective_label_scale,
             .gradient_scale = (float)s->objective_gradient_scale,
             .soft_warmup_examples = s->objective_soft_warmup,
+            .cross_debias = s->objective_cross_debias,
+            .teacher_shift = (float)log(s->objective_teacher_negative_rate),
         };
     }
 }

@@ -8,6 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A task's hard loss by the teacher's answers, and by what the student adapter
+ * makes of them: running means of the last hundred batches or so. */
+struct adapter_report {
+    double teacher; /* NAN: there is no adapter, or it saw nothing yet */
+    double adapted;
+};
+
 /*
  * How the models that learn stand: filled in on the trainer's thread, which
  * owns them, carried to the loop between two batches, read there.
@@ -27,6 +34,10 @@ struct train_report {
     bool is_writing;              /* a checkpoint is under way */
 
     char teacher_version[LABEL_VERSION_MAX + 1]; /* of the last answer */
+    bool minds_age;
+    double teacher_age_s; /* of the last label that has an age */
+    uint64_t old_labels;  /* that did not count for their age */
+    struct adapter_report adapters[TASKS_MAX];
     struct curve_summary quality[TASKS_MAX];
     bool is_filled; /* false: the trainer was never asked */
 };

@@ -27,6 +27,9 @@
 #define MODELS_MAX    2
 #define METRICS_BYTES 8192
 
+/* Of a batch in the running means of the adapters' losses. */
+#define ADAPTER_SHARE 0.01
+
 enum which {
     STUDENT,
     BASELINE,
@@ -54,6 +57,10 @@ struct trainer {
     uint64_t started_ns;
     double loss; /* of the student's last step; NAN before it */
     double gradient_norm;
+    struct label_age_rule age_rule;
+    int64_t *times;      /* (B) scratch */
+    float *soft_weights; /* (B) */
+    struct adapter_report adapters[TASKS_MAX];
     char teacher_version[LABEL_VERSION_MAX + 1];
     char config_sha256[DIGEST_HEX_SIZE];
 };
@@ -162,6 +169,24 @@ open_models(struct trainer *t, struct pipeline *p, uint64_t *version,
 }
 
 static enum status
+open_weights(struct trainer *t, struct error *err)
+{
+    const struct settings *s = t->settings;
+
+    t->age_rule = (struct label_age_rule){
+        .max_ms = (int64_t)s->objective_teacher_age_max,
+        .fades = s->objective_old_labels == OLD_LABELS_FADE,
+    };
+    for (size_t i = 0; i < TASKS_MAX; i++)
+        t->adapters[i] = (struct adapter_report){(double)NAN, (double)NAN};
+    t->times = calloc(s->train_batch, sizeof(*t->times));
+    t->soft_weights = calloc(s->train_batch, sizeof(*t->soft_weights));
+    if (t->times == NULL || t->soft_weights == NULL)
+        return error_set(err, STATUS_NOMEM, "no memory for ages of labels");
+    return STATUS_OK;
+}
+
+static enum status
 open_parts(struct trainer *t, struct pipeline *p, uint64_t *version,
            struct error *err)
 {
@@ -173,6 +198,8 @@ open_parts(struct trainer *t, struct pipeline *p, uint64_t *version,
                              s->train_threads, err);
     if (st == STATUS_OK)
         st = open_models(t, p, version, err);
+    if (st == STATUS_OK)
+        st = open_weights(t, err);
     if (st == STATUS_OK && s->dead_letters_log == LOG_KIND_FILE)
         st = dead_letters_open(&t->dead_letters, s->dead_letters_path,
                                "labels.ndjson", err);
@@ -236,6 +263,8 @@ trainer_free(struct trainer **self)
         model_free(&t->models[i]);
         free(t->logits[i]);
     }
+    free(t->soft_weights);
+    free(t->times);
     curve_free(&t->curve);
     spec_fini(&t->shape);
     t->magic = 0;
@@ -378,6 +407,38 @@ go_back(struct trainer *t, struct error *err)
     return begin_checkpoint(t, err);
 }
 
+/* How far the adapters are ahead of the teacher, for whoever looks on. */
+static void
+note_adapters(struct trainer *t, const struct task_loss *losses)
+{
+    for (size_t i = 0; i < t->settings->task_count; i++) {
+        struct adapter_report *a = &t->adapters[i];
+        double rows = (double)losses[i].adapter_rows;
+        double share = isnan(a->teacher) ? 1.0 : ADAPTER_SHARE;
+
+        if (losses[i].adapter_rows == 0)
+            continue;
+        if (share == 1.0)
+            *a = (struct adapter_report){0};
+        a->teacher += share * (losses[i].unadapted / rows - a->teacher);
+        a->adapted += share * (losses[i].adapted / rows - a->adapted);
+    }
+}
+
+/* Says in *c, a copy, what the batch's labels count. */
+static void
+weigh_labels(struct trainer *t, const struct batch *b, struct columns *c)
+{
+    *c = *b->columns;
+    if (t->age_rule.max_ms == 0)
+        return;
+    if (b->pass != t->progress.pass)
+        label_ages_rewind(&t->progress.ages);
+    label_ages_weigh(&t->progress.ages, &t->age_rule, c, t->times,
+                     t->soft_weights);
+    c->soft_weight = t->soft_weights;
+}
+
 static void
 learn(struct trainer *t, const struct columns *c)
 {
@@ -407,6 +468,7 @@ learn(struct trainer *t, const struct columns *c)
                           : 0.0,
                       step.gradient_norm);
     }
+    note_adapters(t, losses);
     t->progress.skips_in_row = was_skipped ? t->progress.skips_in_row + 1 : 0;
     t->progress.skipped_steps += was_skipped;
 }
@@ -415,6 +477,7 @@ void
 trainer_batch(struct trainer *t, struct batch *b)
 {
     struct error *err = &b->error;
+    struct columns weighed;
     uint64_t durable = 0;
     enum status st = STATUS_OK;
 
@@ -431,7 +494,8 @@ trainer_batch(struct trainer *t, struct batch *b)
         return;
     crash_point("train_after_dead_letters");
     if (b->columns->row_count > 0) {
-        learn(t, b->columns);
+        weigh_labels(t, b, &weighed);
+        learn(t, &weighed);
         if (b->pass == 0) /* later passes know the answers */
             curve_add(t->curve, b->columns, t->logits[STUDENT],
                       t->model_count > 1 ? t->logits[BASELINE] : NULL);
@@ -472,8 +536,12 @@ fill_report(const struct trainer *t, struct train_report *r)
         .version_ms = kept.created_ms,
         .checkpoint_failures = kept.failures,
         .is_writing = kept.is_writing,
+        .minds_age = t->age_rule.max_ms > 0,
+        .teacher_age_s = (double)t->progress.ages.last_ms / 1000.0,
+        .old_labels = t->progress.ages.refused,
         .is_filled = true,
     };
+    memcpy(r->adapters, t->adapters, sizeof(r->adapters));
     (void)snprintf(r->teacher_version, sizeof(r->teacher_version), "%s",
                    t->teacher_version);
     for (size_t i = 0; i < t->settings->task_count; i++)

@@ -134,6 +134,26 @@ test_progress_keeps_each_source(void)
     CHECK(passes(3, 0, 0));
 }
 
+static void
+test_progress_keeps_ages_of_labels(void)
+{
+    memset(&before, 0, sizeof(before));
+    CHECK(comes_back());
+    CHECK_INT(after.ages.clock_ms, 0);
+    CHECK_INT(after.ages.count, 0);
+    before.ages.clock_ms = 1700000000000;
+    before.ages.last_ms = 12;
+    before.ages.refused = 34;
+    before.ages.count = LABEL_AGES_MAX;
+    for (size_t i = 0; i < LABEL_AGES_MAX; i++)
+        before.ages.known[i] = (struct label_age){
+            9007199254740991 - i, 1600000000000 + (int64_t)i, 1700000000000};
+    CHECK(comes_back());
+    CHECK(memcmp(&before.ages, &after.ages, sizeof(before.ages)) == 0);
+    before.ages.known[5].first_ms = before.ages.clock_ms + 1;
+    CHECK(!comes_back());
+}
+
 int
 main(void)
 {
@@ -143,5 +163,6 @@ main(void)
     RUN(test_what_is_not_known_of_a_log_does_not_differ);
     RUN(test_progress_comes_back);
     RUN(test_progress_keeps_each_source);
+    RUN(test_progress_keeps_ages_of_labels);
     return check_report();
 }

@@ -282,6 +282,25 @@ teachers_must_make_sense(void)
 }
 
 static void
+objectives_must_make_sense(void)
+{
+    refuses(HEAD TASKS "events.time: ''\nobjective.teacher_age_max: 30d",
+            "x.yaml:7:1: objective.teacher_age_max: needs the time of events, "
+            "expected events.time\n");
+    refuses(HEAD TASKS "objective.old_labels: fade",
+            "x.yaml:6:1: objective.old_labels: has no effect, expected "
+            "objective.teacher_age_max with it\n");
+    refuses(HEAD TASKS "objective.cross_debias: true",
+            "x.yaml:6:1: objective.cross_debias: needs the rate at which "
+            "negatives were kept, expected events.sample_rate\n");
+    refuses(HEAD TASKS
+            "events.sample_rate: r\nobjective: {cross_debias: true,\n"
+            "  old_labels: fade, teacher_age_max: 30d,\n"
+            "  adapter: 8, teacher_negative_rate: 0.1}",
+            "");
+}
+
+static void
 roles_must_have_their_paths(void)
 {
     refuses("features: {u: {kind: bag}}\n" TASKS,
@@ -442,6 +461,7 @@ main(void)
     RUN(features_must_make_sense);
     RUN(tasks_must_make_sense);
     RUN(teachers_must_make_sense);
+    RUN(objectives_must_make_sense);
     RUN(roles_must_have_their_paths);
     RUN(optimizers_must_make_sense);
     RUN(one_slip_gives_one_message);
