@@ -9,6 +9,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/object.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,8 +49,12 @@ batch_pool_new(struct batch_pool **out, size_t count,
         p->home[p->home_count++] = b;
         p->count++;
         b->rows = calloc(row_max, sizeof(*b->rows));
+        b->answered_by = calloc(row_max, 1);
+        b->is_rejected = calloc(row_max, 1);
+        b->answerers = calloc(ANSWERERS_MAX, sizeof(*b->answerers));
         st = columns_new(&b->columns, spec, row_max, err);
-        if (st == STATUS_OK && b->rows == NULL)
+        if (st == STATUS_OK && (b->rows == NULL || b->answered_by == NULL ||
+                                b->is_rejected == NULL || b->answerers == NULL))
             st = error_set(err, STATUS_NOMEM, "no memory for a batch");
     }
     if (st != STATUS_OK) {
@@ -74,6 +79,9 @@ batch_pool_free(struct batch_pool **self)
 
         columns_free(&b->columns);
         free(b->rows);
+        free(b->answered_by);
+        free(b->is_rejected);
+        free(b->answerers);
         bytes_fini(&b->raw);
         bytes_fini(&b->dead_letters);
         bytes_fini(&b->labels);
@@ -109,6 +117,10 @@ batch_pool_take(struct batch_pool *pool)
     assert(b->unsettled == 0);
     b->seen.count = 0;
     b->teacher_version[0] = '\0';
+    b->answerer_count = 0;
+    b->has_rejected = false;
+    memset(b->answered_by, ANSWERED_BY_NONE, b->columns->row_max);
+    memset(b->is_rejected, 0, b->columns->row_max);
     error_clear(&b->error);
     return b;
 }
@@ -131,6 +143,25 @@ batch_release(struct batch **b)
     assert(mine->home->home_count < mine->home->count);
     mine->taken_ns = 0;
     mine->home->home[mine->home->home_count++] = mine;
+}
+
+uint8_t
+batch_answerer(struct batch *b, const char *name, const char *version)
+{
+    struct answerer *a;
+
+    OBJ_CHECK(b, BATCH_MAGIC);
+    for (size_t i = b->answerer_count; i-- > 0;) {
+        a = &b->answerers[i];
+        if (strcmp(a->name, name) == 0 && strcmp(a->version, version) == 0)
+            return (uint8_t)(i + 1);
+    }
+    if (b->answerer_count == ANSWERERS_MAX)
+        return ANSWERED_BY_NONE;
+    a = &b->answerers[b->answerer_count++];
+    (void)snprintf(a->name, sizeof(a->name), "%s", name);
+    (void)snprintf(a->version, sizeof(a->version), "%s", version);
+    return (uint8_t)b->answerer_count;
 }
 
 void

@@ -66,6 +66,15 @@ struct positions {
     struct log_position at[SOURCES_MAX];
 };
 
+/* Who answers for rows of a batch: a teacher, or several at once. */
+struct answerer {
+    char name[LABEL_TEACHER_MAX + 1];
+    char version[LABEL_VERSION_MAX + 1];
+};
+
+#define ANSWERERS_MAX    127 /* of one batch */
+#define ANSWERED_BY_NONE 0
+
 struct batch_pool;
 
 struct batch {
@@ -84,7 +93,15 @@ struct batch {
     struct watermarks seen;     /* by rows and batches so far: train role */
     struct log_identity input;  /* the log that was read */
     struct log_identity source; /* that its labels are of: train role */
-    char teacher_version[LABEL_VERSION_MAX + 1]; /* of the last row's answer */
+    struct answerer *answerers; /* (ANSWERERS_MAX) annotate role */
+    size_t answerer_count;
+    uint8_t *answered_by; /* (columns->row_max) which answerer's soft label the
+                             row has, counted from 1; ANSWERED_BY_NONE */
+    uint8_t *is_rejected; /* (columns->row_max) by a teacher: the row is among
+                             the dead letters and has no label */
+    bool has_rejected;    /* there is one */
+    char teacher_version[LABEL_VERSION_MAX + 1]; /* train role: of the last
+                                                    row's answer */
     uint64_t due_version; /* became durable with this batch: 0, none */
     struct error error;   /* what went wrong on a worker, or OK */
     uint64_t taken_ns;    /* when it left home; 0: it is there */
@@ -118,6 +135,11 @@ size_t batch_pool_under_way(const struct batch_pool *pool);
 
 /* batch_release sends *b home and sets it NULL; NULL is fine. */
 void batch_release(struct batch **b);
+
+/* batch_answerer finds or adds who answers, and gives the number for
+ * answered_by; ANSWERED_BY_NONE when there are too many. Texts are cut at their
+ * maxima. */
+uint8_t batch_answerer(struct batch *b, const char *name, const char *version);
 
 /* What is on its way. */
 struct batch_pool_report {

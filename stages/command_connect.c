@@ -100,10 +100,10 @@ look_at_teacher(struct connect *c)
     enum status st = event_shape_new(&events, s, &err);
 
     if (st == STATUS_OK)
-        st = checkpoint_open(&ck, s->teacher_path, CHECKPOINT_VERIFY, &err);
+        st = checkpoint_open(&ck, s->teacher.path, CHECKPOINT_VERIFY, &err);
     if (st == STATUS_OK)
         st = load_model(&loaded, ck, "", event_shape_spec(events),
-                        s->teacher_batch, s->teacher_threads, "teacher", &err);
+                        s->teacher_batch, s->teacher.threads, "teacher", &err);
     if (st == STATUS_OK)
         (void)fprintf(c->out, "teacher: version %" PRIu64 " in %s\n",
                       checkpoint_manifest(ck)->version, checkpoint_path(ck));
@@ -124,8 +124,8 @@ connect_command(const struct settings *settings, FILE *out, struct error *err)
         settings->dead_letters_log == LOG_KIND_KAFKA)
         look_at_topics(&c);
     if (settings_has_role(settings, ROLE_ANNOTATE) &&
-        settings->teacher_kind == TEACHER_KIND_CHECKPOINT &&
-        settings->teacher_path[0] != '\0')
+        settings->teacher.kind == TEACHER_KIND_CHECKPOINT &&
+        settings->teacher.path[0] != '\0')
         look_at_teacher(&c);
     *err = c.first;
     return err->status;

@@ -125,9 +125,9 @@ measure_model(struct run_view *v, const struct checkpoint *ck,
 static const char *
 teacher_path(const struct settings *s)
 {
-    if (s->teacher_kind != TEACHER_KIND_CHECKPOINT)
+    if (s->teacher.kind != TEACHER_KIND_CHECKPOINT)
         return "";
-    return s->teacher_learn ? s->teacher_checkpoint_path : s->teacher_path;
+    return s->teacher_learn ? s->teacher_checkpoint_path : s->teacher.path;
 }
 
 static enum status

@@ -5,7 +5,9 @@
 #include "stages/dead_letters.h"
 
 #include "stages/event/label.h"
+#include "stages/topics.h"
 
+#include "daemon/base/digest.h"
 #include "daemon/base/object.h"
 #include "daemon/io/directory.h"
 #include "daemon/io/kafka_producer.h"
@@ -17,6 +19,8 @@
 
 #define DEAD_LETTERS_MAGIC 0x4445414cu
 #define TAIL_BYTES_MAX     ((size_t)16 << 20)
+#define PAYLOAD_MAX        4096u   /* of a value that is cut */
+#define RECORD_BYTES       900000u /* that every topic takes by default */
 
 struct dead_letters {
     unsigned magic;
@@ -109,15 +113,16 @@ count_written(struct dead_letters *d, const struct bytes *records,
 
 enum status
 dead_letters_write(struct dead_letters *d, const struct bytes *records,
-                   struct error *err)
+                   bool is_decided_anew, struct error *err)
 {
     size_t written = 0;
-    enum status st;
+    enum status st = STATUS_OK;
 
     OBJ_CHECK(d, DEAD_LETTERS_MAGIC);
     if (records->used == 0)
         return STATUS_OK;
-    st = count_written(d, records, &written, err);
+    if (!is_decided_anew)
+        st = count_written(d, records, &written, err);
     if (st != STATUS_OK)
         return st;
     return log_writer_append(d->writer, records->data + written,
@@ -147,4 +152,46 @@ dead_letters_send(struct kafka_producer *producer, struct kafka_target *topic,
         *at += record.value_bytes + 1;
     }
     return STATUS_OK;
+}
+
+/* Whether the topic surely takes a letter with all its payload. */
+static bool
+fits_topic(const struct dead_letter *letter, const struct topics *topics)
+{
+    size_t max;
+
+    if (topics == NULL)
+        return true;
+    max = topics_dead_letters(topics)->record_bytes_max;
+    return dead_letter_bytes_max(letter->payload_max) +
+               dead_letter_extra_bytes(letter) <=
+           (max > 0 && max < RECORD_BYTES ? max : RECORD_BYTES);
+}
+
+enum status
+dead_letters_put(struct bytes *records, const struct dead_letter *letter,
+                 const struct topics *topics, struct error *err)
+{
+    struct dead_letter mine = *letter;
+    bool is_cut = mine.payload_max < mine.payload_bytes;
+    char sha256[DIGEST_HEX_SIZE];
+    size_t len = 0;
+    enum status st;
+
+    if (!is_cut && !fits_topic(&mine, topics)) {
+        is_cut = true;
+        digest_once(mine.payload, mine.payload_bytes, sha256);
+        mine.sha256 = sha256;
+    }
+    if (is_cut && mine.payload_max > PAYLOAD_MAX)
+        mine.payload_max = PAYLOAD_MAX;
+    st = bytes_reserve(records,
+                       dead_letter_bytes_max(mine.payload_max) +
+                           dead_letter_extra_bytes(&mine),
+                       err);
+    if (st == STATUS_OK)
+        st = dead_letter_write(&mine, records->data + records->used,
+                               records->capacity - records->used, &len, err);
+    records->used += len;
+    return st;
 }

@@ -159,6 +159,9 @@ static const struct setting_row top_rows[] = {
 #define SETTING(field, ...) TOP(field, __VA_ARGS__)
 #include "stages/settings.def"
 
+#define TEACHER(field, key, ...) TOP(teacher.field, "teacher." key, __VA_ARGS__)
+#include "stages/settings.def"
+
 #define MODEL(field, key, kind, unit, min, max, teachers, students, ...)       \
     TOP(teacher_model.field, "teacher.model." key, kind, unit, min, max,       \
         teachers, __VA_ARGS__)
@@ -228,6 +231,30 @@ settings_has_role(const struct settings *s, enum role role)
     return false;
 }
 
+size_t
+settings_teacher_count(const struct settings *s)
+{
+    OBJ_CHECK(s, SETTINGS_MAGIC);
+    return 1;
+}
+
+const struct teacher_settings *
+settings_teacher(const struct settings *s, size_t i)
+{
+    assert(i < settings_teacher_count(s));
+    return &s->teacher;
+}
+
+bool
+settings_has_teacher(const struct settings *s, enum teacher_kind kind)
+{
+    for (size_t i = 0; i < settings_teacher_count(s); i++) {
+        if (settings_teacher(s, i)->kind == kind)
+            return true;
+    }
+    return false;
+}
+
 bool
 settings_is_deterministic(const struct settings *s)
 {
@@ -256,6 +283,7 @@ settings_has_transform(const struct feature_settings *f,
 static void
 fill_in(struct settings *s)
 {
+    s->teacher.name = s->teacher_name;
     for (size_t i = 0; i < s->feature_count; i++) {
         if (*s->features[i].path == '\0')
             s->features[i].path = s->features[i].name;

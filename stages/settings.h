@@ -130,6 +130,14 @@ struct task_settings {
 #include "stages/settings.def"
 };
 
+/* A teacher; name is filled in where there is only one. */
+struct teacher_settings {
+    const char *name;
+#define TEACHER(field, key, kind, unit, min, max, initial, flags, help)        \
+    SETTINGS_FIELD(kind, field)
+#include "stages/settings.def"
+};
+
 struct optimizer_settings {
 #define OPTIMIZER(field, key, kind, unit, min, max, initial, flags, help)      \
     SETTINGS_FIELD(kind, field)
@@ -153,6 +161,7 @@ struct settings {
     size_t feature_count;
     struct task_settings *tasks;
     size_t task_count;
+    struct teacher_settings teacher;
     struct model_settings teacher_model;
     struct model_settings student;
 #define SETTING(field, key, kind, unit, min, max, initial, flags, help)        \
@@ -182,6 +191,15 @@ void settings_free(struct settings **self);
 
 /* settings_has_role says whether this process does it. */
 bool settings_has_role(const struct settings *s, enum role role);
+
+/* settings_teacher_count is how many teachers there are, and settings_teacher
+ * lends one of them. */
+size_t settings_teacher_count(const struct settings *s);
+const struct teacher_settings *settings_teacher(const struct settings *s,
+                                                size_t i);
+
+/* settings_has_teacher says whether one of them is of this kind. */
+bool settings_has_teacher(const struct settings *s, enum teacher_kind kind);
 
 /* settings_is_deterministic says whether training must give the same bytes
  * however often it is interrupted. */

@@ -242,7 +242,7 @@ check_tasks(struct check *c)
     }
     if (s->task_count == 0)
         check_complain(c, "tasks", "is missing, expected one task at least");
-    else if (s->teacher_kind == TEACHER_KIND_FIELD && !has_answer)
+    else if (s->teacher.kind == TEACHER_KIND_FIELD && !has_answer)
         check_complain(
             c, "teacher.kind",
             "is field, but no task has a teacher_path, expected it where "
@@ -294,7 +294,7 @@ static void
 check_teacher(struct check *c)
 {
     const struct settings *s = c->s;
-    bool has_model = s->teacher_kind == TEACHER_KIND_CHECKPOINT;
+    bool has_model = s->teacher.kind == TEACHER_KIND_CHECKPOINT;
 
     if (s->teacher_learn && !has_model)
         check_complain(
@@ -302,9 +302,9 @@ check_teacher(struct check *c)
             "needs a model to teach, expected teacher.kind: checkpoint");
     if (!has_model)
         return;
-    if (s->teacher_learn || *s->teacher_path == '\0')
+    if (s->teacher_learn || *s->teacher.path == '\0')
         check_model(c, "teacher.model", &s->teacher_model, SEEN_BY_STUDENT);
-    if (!s->teacher_learn && *s->teacher_path == '\0')
+    if (!s->teacher_learn && *s->teacher.path == '\0')
         check_complain(c, "teacher.path",
                        "is missing, expected the checkpoint to ask, or "
                        "teacher.learn: true for a teacher that begins anew");

@@ -60,7 +60,7 @@ fill_event_task(struct event_task *out, const struct settings *s,
     out->threshold = out->has_threshold ? t->threshold : 0;
     out->classes = t->kind == TASK_CLASS ? t->classes : 1;
     out->class_names = t->labels.count > 0 ? t->labels.items : NULL;
-    if (s->teacher_kind == TEACHER_KIND_FIELD)
+    if (settings_has_teacher(s, TEACHER_KIND_FIELD))
         out->teacher_path = path_or_null(t->teacher_path);
     out->teacher_output = s->teacher_output;
 }

@@ -1,34 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Batches to the teacher and back. A teacher without a thread answers at once
- * on the loop; for one with a thread the order is kept by the worker's rings.
+ * Batches wait in a ring, oldest first, while the teachers answer in any order:
+ *
+ *   [ heard, no room behind | under way | heard | under way ... ]
+ *     handed on from the left
  */
 #include "stages/annotate/annotate.h"
 
-#include "stages/annotate/teacher.h"
+#include "stages/annotate/panel.h"
 #include "stages/settings.h"
 
-#include "daemon/base/clock.h"
 #include "daemon/base/object.h"
-#include "daemon/io/worker.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define ANNOTATE_MAGIC 0x414e4e4fu
+
+/* A batch between the stage before and the one behind. */
+struct turn {
+    struct annotate *annotate;
+    struct batch *batch;
+    struct hearing hearing;
+    bool is_heard;
+};
 
 struct annotate {
     struct stage stage;
     unsigned magic;
-    const struct teacher_ops *ops;
-    struct teacher *teacher;
-    struct worker *worker;   /* NULL: the teacher needs none */
-    struct batch **answered; /* (slots) not taken by the next stage yet */
-    size_t answered_count;
+    struct panel *panel;
+    struct turn *turns; /* a ring of (slots) */
     size_t slots;
-    struct error finish_error; /* the thread's, read after it stopped */
+    size_t head;
+    size_t count;
+    bool is_pushing;
+    bool must_push;
     bool is_stopping;
-    bool has_worker_stopped;
+    bool has_panel_stopped;
     bool has_failed; /* no answer is handed on any more */
 };
 
@@ -38,140 +45,124 @@ static const struct teacher_ops *const kinds[] = {
     [TEACHER_KIND_NONE] = &teacher_none,
 };
 
+/* Behind a failure nothing is handed on: the labels would have a gap. */
 static void
-finish_when_empty(struct annotate *a)
+fail(struct annotate *a, const struct error *err)
 {
-    if (!a->has_worker_stopped || a->answered_count > 0 || !a->is_stopping ||
-        a->stage.is_stopped)
+    if (a->has_failed)
         return;
-    if (a->finish_error.status != STATUS_OK)
-        stage_failed(&a->stage, &a->finish_error);
-    stage_stopped(&a->stage);
+    a->has_failed = true;
+    atomic_store(&a->stage.pipeline->writes_failed, true);
+    stage_failed(&a->stage, err);
 }
 
-/* Hands on what is answered, oldest first. */
-static void
-push_answered(struct annotate *a)
+/* Takes the oldest batch out when it was heard; NULL: it has to wait. */
+static struct batch *
+take_heard(struct annotate *a)
 {
-    bool has_room = false;
+    struct turn *t = &a->turns[a->head];
+    struct batch *b = t->batch;
 
-    while (a->answered_count > 0) {
-        void *parcel = a->answered[0];
+    if (a->count == 0 || !t->is_heard)
+        return NULL;
+    t->batch = NULL;
+    a->head = (a->head + 1) % a->slots;
+    a->count--;
+    return b;
+}
 
-        /* The push may bring more room, and so come back here. */
-        a->answered_count--;
-        memmove(a->answered, a->answered + 1,
-                a->answered_count * sizeof(a->answered[0]));
-        if (stage_push(&a->stage, &parcel) != STATUS_OK) {
-            memmove(a->answered + 1, a->answered,
-                    a->answered_count * sizeof(a->answered[0]));
-            a->answered[0] = parcel;
-            a->answered_count++;
+static void
+put_back(struct annotate *a, struct batch *b)
+{
+    a->head = (a->head + a->slots - 1) % a->slots;
+    a->count++;
+    a->turns[a->head].batch = b;
+}
+
+/* Hands on what was heard, oldest first. True: something was. */
+static bool
+push_heard(struct annotate *a)
+{
+    bool has_moved = false;
+    struct batch *b;
+
+    while ((b = take_heard(a)) != NULL) {
+        void *parcel = b;
+
+        if (a->has_failed) {
+            batch_release(&b);
+        } else if (stage_push(&a->stage, &parcel) != STATUS_OK) {
+            put_back(a, b);
             break;
         }
-        has_room = true;
+        has_moved = true;
     }
-    if (has_room && !a->is_stopping)
-        stage_has_room(&a->stage);
-    finish_when_empty(a);
+    return has_moved;
 }
 
+/* A push may bring more room, and so another batch and its answer, from inside
+ * the call. */
 static void
-take_answer(struct annotate *a, struct batch *b)
+go_on(struct annotate *a)
 {
-    struct role_stats *stats = &a->stage.pipeline->stats;
-
-    if (b->columns->row_count > 0)
-        histogram_add(b->error.status == STATUS_OK ? &stats->work
-                                                   : &stats->work_failed,
-                      (double)b->work_ns / 1e9);
-    /* Behind a failure nothing is handed on: the labels would have a gap. */
-    if (a->has_failed || b->error.status != STATUS_OK) {
-        struct error err = b->error;
-
-        batch_release(&b);
-        if (!a->has_failed) {
-            a->has_failed = true;
-            atomic_store(&a->stage.pipeline->writes_failed, true);
-            stage_failed(&a->stage, &err);
-        }
+    a->must_push = true;
+    if (a->is_pushing)
         return;
+    a->is_pushing = true;
+    while (a->must_push) {
+        a->must_push = false;
+        if (push_heard(a) && !a->is_stopping)
+            stage_has_room(&a->stage);
     }
-    assert(a->answered_count < a->slots);
-    a->answered[a->answered_count++] = b;
-}
-
-/* Thread: the teacher's, where it has one. */
-static void
-answer_batch(struct annotate *a, struct batch *b)
-{
-    uint64_t started_ns = clock_now_ns();
-
-    a->ops->answer(a->teacher, b);
-    b->work_ns = clock_now_ns() - started_ns;
+    a->is_pushing = false;
+    if (a->has_panel_stopped && a->count == 0 && !a->stage.is_stopped)
+        stage_stopped(&a->stage);
 }
 
 static void
-on_answered(void *ctx, void *item)
+on_heard(void *ctx, struct hearing *h)
 {
     struct annotate *a = ctx;
+    struct turn *t =
+        (struct turn *)((char *)h - offsetof(struct turn, hearing));
+    struct role_stats *stats = &a->stage.pipeline->stats;
+    bool is_over = t->batch->epoch != a->stage.pipeline->epoch;
 
-    take_answer(a, item);
-    push_answered(a);
+    t->is_heard = true;
+    if (t->batch->columns->row_count > 0)
+        histogram_add(h->error.status == STATUS_OK ? &stats->work
+                                                   : &stats->work_failed,
+                      (double)t->batch->work_ns / 1e9);
+    if (h->error.status != STATUS_OK && !is_over)
+        fail(a, &h->error);
+    go_on(a);
 }
 
 static void
-on_batch(void *ctx, void *item)
+on_panel_stopped(void *ctx, const struct error *err)
 {
     struct annotate *a = ctx;
 
-    answer_batch(a, item);
-}
-
-static bool
-on_idle(void *ctx)
-{
-    struct annotate *a = ctx;
-
-    return a->ops->idle != NULL && a->ops->idle(a->teacher);
-}
-
-static void
-on_finish(void *ctx)
-{
-    struct annotate *a = ctx;
-
-    if (a->ops->finish != NULL)
-        a->ops->finish(a->teacher, &a->finish_error);
-}
-
-static void
-on_worker_stopped(void *ctx)
-{
-    struct annotate *a = ctx;
-
-    a->has_worker_stopped = true;
-    finish_when_empty(a);
+    a->has_panel_stopped = true;
+    if (err->status != STATUS_OK)
+        stage_failed(&a->stage, err);
+    go_on(a);
 }
 
 static enum status
 offer_annotate(struct stage *s, void **parcel)
 {
     struct annotate *a = (struct annotate *)s;
-    struct batch *b;
-    enum status st;
+    struct turn *t;
 
     OBJ_CHECK(a, ANNOTATE_MAGIC);
-    if (a->answered_count == a->slots)
+    if (a->count == a->slots)
         return STATUS_AGAIN;
-    if (a->worker != NULL) {
-        st = worker_offer(a->worker, parcel);
-        return st;
-    }
-    OBJ_TAKE(b, (struct batch **)parcel, BATCH_MAGIC);
-    answer_batch(a, b);
-    take_answer(a, b);
-    push_answered(a);
+    t = &a->turns[(a->head + a->count) % a->slots];
+    OBJ_TAKE(t->batch, (struct batch **)parcel, BATCH_MAGIC);
+    t->is_heard = false;
+    a->count++;
+    panel_hear(a->panel, &t->hearing, t->batch);
     return STATUS_OK;
 }
 
@@ -181,7 +172,7 @@ resume_annotate(struct stage *s)
     struct annotate *a = (struct annotate *)s;
 
     OBJ_CHECK(a, ANNOTATE_MAGIC);
-    push_answered(a);
+    go_on(a);
     if (!a->is_stopping)
         stage_has_room(s);
 }
@@ -195,11 +186,16 @@ stop_annotate(struct stage *s)
     if (a->is_stopping)
         return;
     a->is_stopping = true;
-    if (a->worker != NULL)
-        worker_stop(a->worker);
-    else
-        a->has_worker_stopped = true;
-    finish_when_empty(a);
+    panel_stop(a->panel);
+}
+
+static void
+report_annotate(const struct stage *s, struct role_report *r)
+{
+    const struct annotate *a = (const struct annotate *)s;
+
+    OBJ_CHECK(a, ANNOTATE_MAGIC);
+    panel_report(a->panel, r);
 }
 
 static void
@@ -209,12 +205,12 @@ free_annotate(struct stage **self)
 
     OBJ_CHECK(a, ANNOTATE_MAGIC);
     *self = NULL;
-    worker_free(&a->worker);
-    if (a->ops != NULL)
-        a->ops->free(&a->teacher);
-    for (size_t i = 0; i < a->answered_count; i++)
-        batch_release(&a->answered[i]);
-    free(a->answered);
+    for (size_t i = 0; a->turns != NULL && i < a->slots; i++) {
+        batch_release(&a->turns[i].batch);
+        panel_hearing_fini(a->panel, &a->turns[i].hearing);
+    }
+    panel_free(&a->panel);
+    free(a->turns);
     a->magic = 0;
     free(a);
 }
@@ -223,35 +219,30 @@ static enum status
 open_annotate(struct stage **out, struct pipeline *p, struct error *err)
 {
     struct annotate *a = calloc(1, sizeof(*a));
+    struct panel_spec panel = {
+        .hearings_max = p->settings->pipeline_batches,
+        .kinds = kinds,
+        .on_heard = on_heard,
+        .on_stopped = on_panel_stopped,
+        .ctx = a,
+    };
     struct stage *s;
-    enum status st;
+    enum status st = STATUS_OK;
 
     if (a == NULL)
         return error_set(err, STATUS_NOMEM, "no memory for a stage");
     s = &a->stage;
     a->magic = ANNOTATE_MAGIC;
     a->stage.pipeline = p;
-    a->ops = kinds[p->settings->teacher_kind];
     a->slots = p->settings->pipeline_batches; /* more can never be here */
-    a->answered = calloc(a->slots, sizeof(struct batch *));
-    if (a->answered == NULL)
+    a->turns = calloc(a->slots, sizeof(a->turns[0]));
+    if (a->turns == NULL)
         st = error_set(err, STATUS_NOMEM, "no memory for a stage");
-    else
-        st = a->ops->open(&a->teacher, p, err);
-    if (st == STATUS_OK && a->ops->has_thread) {
-        struct worker_spec worker = {
-            .name = "teacher",
-            .slots = a->slots,
-            .ctx = a,
-            .work = on_batch,
-            .done = on_answered,
-            .idle = on_idle,
-            .finish = on_finish,
-            .stopped = on_worker_stopped,
-        };
-
-        st = worker_new(&a->worker, p->loop, &worker, err);
-    }
+    if (st == STATUS_OK)
+        st = panel_open(&a->panel, p, &panel, err);
+    for (size_t i = 0; i < a->slots && st == STATUS_OK; i++)
+        st = panel_hearing_init(a->panel, &a->turns[i].hearing,
+                                p->settings->teacher_batch, err);
     if (st != STATUS_OK) {
         free_annotate(&s);
         return st;
@@ -268,5 +259,6 @@ const struct stage_ops annotate_stage = {
     .offer = offer_annotate,
     .resume = resume_annotate,
     .stop = stop_annotate,
+    .report = report_annotate,
     .free = free_annotate,
 };

@@ -31,6 +31,7 @@ static const char *const prefixes[] = {""};
 struct teacher {
     unsigned magic;
     struct pipeline *pipeline;
+    const struct teacher_settings *settings;
     struct spec_owned shape;
     struct model *model;
     float *logits; /* (teacher.batch, logits) */
@@ -54,11 +55,11 @@ open_frozen(struct teacher *t, struct error *err)
     struct checkpoint *ck = NULL;
     struct loaded_model loaded = {0};
     enum status st =
-        checkpoint_open(&ck, s->teacher_path, CHECKPOINT_VERIFY, err);
+        checkpoint_open(&ck, t->settings->path, CHECKPOINT_VERIFY, err);
 
     if (st == STATUS_OK)
         st = load_model(&loaded, ck, "", event_shape_spec(t->pipeline->events),
-                        s->teacher_batch, s->teacher_threads, "teacher", err);
+                        s->teacher_batch, t->settings->threads, "teacher", err);
     if (st == STATUS_OK) {
         t->model = loaded.model;
         t->shape = loaded.shape;
@@ -74,8 +75,8 @@ static enum status
 begin_from_path(struct teacher *t, struct error *err)
 {
     struct checkpoint *ck = NULL;
-    enum status st = checkpoint_open(&ck, t->pipeline->settings->teacher_path,
-                                     CHECKPOINT_VERIFY, err);
+    enum status st =
+        checkpoint_open(&ck, t->settings->path, CHECKPOINT_VERIFY, err);
 
     if (st == STATUS_OK) {
         model_free(&t->model);
@@ -148,8 +149,9 @@ open_learning(struct teacher *t, struct error *err)
         .curve = &curve,
         .version = &version,
     };
-    enum status st = model_shape_new(&t->shape, s, MODEL_TEACHER,
-                                     s->teacher_batch, s->teacher_threads, err);
+    enum status st =
+        model_shape_new(&t->shape, s, MODEL_TEACHER, s->teacher_batch,
+                        t->settings->threads, err);
 
     if (st == STATUS_OK)
         st = settings_digest(s, t->config_sha256, err);
@@ -158,7 +160,7 @@ open_learning(struct teacher *t, struct error *err)
     if (st == STATUS_OK)
         st = keeper_restore(t->keeper, &restore, err);
     curve_free(&curve);
-    if (st == STATUS_OK && version == 0 && s->teacher_path[0] != '\0')
+    if (st == STATUS_OK && version == 0 && t->settings->path[0] != '\0')
         st = begin_from_path(t, err);
     if (st == STATUS_OK)
         st = check_labels(t, err);
@@ -191,7 +193,8 @@ free_teacher(struct teacher **self)
 }
 
 static enum status
-open_teacher(struct teacher **out, struct pipeline *p, struct error *err)
+open_teacher(struct teacher **out, struct pipeline *p,
+             const struct teacher_settings *s, struct error *err)
 {
     struct teacher *t = calloc(1, sizeof(*t));
     enum status st;
@@ -200,6 +203,7 @@ open_teacher(struct teacher **out, struct pipeline *p, struct error *err)
         return error_set(err, STATUS_NOMEM, "no memory for a teacher");
     t->magic = TEACHER_MAGIC;
     t->pipeline = p;
+    t->settings = s;
     t->started_ns = clock_now_ns();
     st = p->settings->teacher_learn ? open_learning(t, err)
                                     : open_frozen(t, err);
@@ -247,33 +251,52 @@ step_checkpoint(struct teacher *t)
     return keeper_step(t->keeper, &durable);
 }
 
-/* Spreads the model's logits over the columns of its tasks. */
-static void
-write_answers(struct teacher *t, struct columns *c)
+/* Where the logits of a column's task begin in an ask. */
+static size_t
+place_of(const struct columns *c, size_t column)
 {
-    size_t width = model_logit_count(t->model);
     size_t at = 0;
 
-    for (size_t i = 0; i < t->shape.spec.task_count; i++) {
-        struct outcome_column *task = &c->tasks[t->shape.spec.tasks[i].column];
+    for (size_t i = 0; i < column; i++)
+        at += c->tasks[i].width;
+    return at;
+}
 
-        for (size_t row = 0; row < c->row_count; row++) {
-            const float *logits = t->logits + row * width + at;
+/* Spreads the model's logits over its tasks, which may be fewer than there
+ * are. */
+static void
+write_answers(struct teacher *t, struct ask *ask)
+{
+    const struct columns *c = ask->batch->columns;
+    const struct model_spec *spec = &t->shape.spec;
+    size_t width = model_logit_count(t->model);
+    size_t version = 0;
 
-            memcpy(task->teacher + row * task->width, logits,
-                   task->width * sizeof(float));
-            task->has_teacher[row] = 1;
+    if (ask_version(ask, t->version, &version, &ask->error) != STATUS_OK)
+        return;
+    for (size_t row = 0; row < c->row_count; row++) {
+        const float *from = t->logits + row * width;
+        float *to;
+
+        if (!ask->wanted[row])
+            continue;
+        to = ask_give(ask, row, version);
+        for (size_t i = 0; i < spec->task_count; i++) {
+            size_t column = spec->tasks[i].column;
+
+            memcpy(to + place_of(c, column), from,
+                   c->tasks[column].width * sizeof(float));
+            from += c->tasks[column].width;
         }
-        at += task->width;
     }
 }
 
 static enum status
-answer_and_learn(struct teacher *t, struct batch *b, struct error *err)
+answer_and_learn(struct teacher *t, const struct batch *b, struct error *err)
 {
     struct step step;
 
-    (void)snprintf(b->teacher_version, sizeof(b->teacher_version), "%" PRIu64,
+    (void)snprintf(t->version, sizeof(t->version), "%" PRIu64,
                    t->progress.examples);
     if (b->columns->row_count > 0)
         model_step(t->model, b->columns, t->objectives, t->logits, NULL, &step);
@@ -291,24 +314,22 @@ answer_and_learn(struct teacher *t, struct batch *b, struct error *err)
 }
 
 static void
-answer(struct teacher *t, struct batch *b)
+answer(struct teacher *t, struct ask *ask)
 {
+    const struct batch *b = ask->batch;
     enum status st = STATUS_OK;
 
     OBJ_CHECK(t, TEACHER_MAGIC);
     t->answered++;
-    if (t->keeper != NULL) {
-        st = answer_and_learn(t, b, &b->error);
-    } else {
-        (void)snprintf(b->teacher_version, sizeof(b->teacher_version), "%s",
-                       t->version);
-        if (b->columns->row_count > 0)
-            model_predict(t->model, b->columns, t->logits);
-    }
-    write_answers(t, b->columns);
+    if (t->keeper != NULL)
+        st = answer_and_learn(t, b, &ask->error);
+    else if (b->columns->row_count > 0)
+        model_predict(t->model, b->columns, t->logits);
     (void)step_checkpoint(t);
-    if (st == STATUS_OK)
-        error_clear(&b->error);
+    if (st != STATUS_OK)
+        return;
+    error_clear(&ask->error); /* of a checkpoint that was passed over */
+    write_answers(t, ask);
 }
 
 static bool
@@ -353,7 +374,7 @@ finish(struct teacher *t, struct error *err)
 
 const struct teacher_ops teacher_checkpoint = {
     .name = "checkpoint",
-    .has_thread = true,
+    .way = TEACHER_ON_THREAD,
     .open = open_teacher,
     .answer = answer,
     .idle = idle,

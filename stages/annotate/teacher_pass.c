@@ -6,7 +6,6 @@
 #include "stages/annotate/teacher.h"
 #include "stages/settings.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,30 +14,60 @@ struct teacher {
 };
 
 static enum status
-open_teacher(struct teacher **out, struct pipeline *p, struct error *err)
+open_teacher(struct teacher **out, struct pipeline *p,
+             const struct teacher_settings *s, struct error *err)
 {
     struct teacher *t = calloc(1, sizeof(*t));
 
+    (void)p;
     if (t == NULL)
         return error_set(err, STATUS_NOMEM, "no memory for a teacher");
-    t->version = p->settings->teacher_version;
+    t->version = s->version;
     *out = t;
     return STATUS_OK;
 }
 
 static void
-answer_nothing(struct teacher *t, struct batch *b)
+answer_nothing(struct teacher *t, struct ask *ask)
 {
     (void)t;
-    for (size_t i = 0; i < b->columns->task_count; i++)
-        memset(b->columns->tasks[i].has_teacher, 0, b->columns->row_count);
+    (void)ask;
+}
+
+/* A row's answers as the decoder left them; false: it has none. */
+static bool
+has_answer(const struct columns *c, size_t row)
+{
+    for (size_t i = 0; i < c->task_count; i++) {
+        if (c->tasks[i].has_teacher[row])
+            return true;
+    }
+    return false;
 }
 
 static void
-answer_from_event(struct teacher *t, struct batch *b)
+answer_from_event(struct teacher *t, struct ask *ask)
 {
-    (void)snprintf(b->teacher_version, sizeof(b->teacher_version), "%s",
-                   t->version);
+    const struct columns *c = ask->batch->columns;
+    size_t version = 0;
+
+    if (ask_version(ask, t->version, &version, &ask->error) != STATUS_OK)
+        return;
+    for (size_t row = 0; row < c->row_count; row++) {
+        float *logits;
+
+        if (!ask->wanted[row] || !has_answer(c, row))
+            continue;
+        logits = ask_give(ask, row, version);
+        for (size_t i = 0; i < c->task_count; i++) {
+            const struct outcome_column *task = &c->tasks[i];
+
+            if (task->has_teacher[row])
+                memcpy(logits, task->teacher + row * task->width,
+                       task->width * sizeof(float));
+            logits += task->width;
+        }
+    }
 }
 
 static void
@@ -50,6 +79,7 @@ free_teacher(struct teacher **self)
 
 const struct teacher_ops teacher_none = {
     .name = "none",
+    .way = TEACHER_AT_ONCE,
     .open = open_teacher,
     .answer = answer_nothing,
     .free = free_teacher,
@@ -57,6 +87,7 @@ const struct teacher_ops teacher_none = {
 
 const struct teacher_ops teacher_field = {
     .name = "field",
+    .way = TEACHER_AT_ONCE,
     .open = open_teacher,
     .answer = answer_from_event,
     .free = free_teacher,

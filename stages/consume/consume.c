@@ -8,15 +8,14 @@
 #include "stages/consume/consume.h"
 
 #include "stages/consume/source.h"
+#include "stages/dead_letters.h"
 #include "stages/event/decoder.h"
 #include "stages/event/envelope.h"
 #include "stages/event/headers.h"
 #include "stages/event/label.h"
 #include "stages/settings.h"
 #include "stages/shape.h"
-#include "stages/topics.h"
 
-#include "daemon/base/digest.h"
 #include "daemon/base/logging.h"
 #include "daemon/base/object.h"
 #include "daemon/io/log_file.h"
@@ -26,8 +25,6 @@
 
 #define CONSUME_MAGIC      0x434f4e53u
 #define DEAD_LETTERS_BYTES (1u << 20) /* more go ahead of their batch */
-#define PAYLOAD_MAX        4096u      /* of a value that is cut */
-#define RECORD_BYTES       900000u    /* that every topic takes by default */
 
 struct consume {
     struct stage stage;
@@ -148,27 +145,11 @@ consume_forget(struct consume *c, uint32_t pass)
 
 /* ---- records ---- */
 
-/* Whether the dead letters topic surely takes a letter with all its payload. */
-static bool
-fits_topic(const struct consume *c, const struct dead_letter *letter)
-{
-    const struct topics *topics = c->stage.pipeline->topics;
-    size_t max;
-
-    if (topics == NULL)
-        return true;
-    max = topics_dead_letters(topics)->record_bytes_max;
-    return dead_letter_bytes_max(letter->payload_max) +
-               dead_letter_extra_bytes(letter) <=
-           (max > 0 && max < RECORD_BYTES ? max : RECORD_BYTES);
-}
-
 static enum status
 add_dead_letter(struct consume *c, const struct incoming *in,
                 const struct error *why, struct error *err)
 {
     const struct record *r = &in->record;
-    struct bytes *b = &c->open->dead_letters;
     bool is_cut = in->whole_bytes > 0;
     struct dead_letter letter = {
         .source = {.topic = c->topic,
@@ -185,30 +166,13 @@ add_dead_letter(struct consume *c, const struct incoming *in,
         .payload_max = r->value_bytes,
         .sha256 = in->sha256,
     };
-    char sha256[DIGEST_HEX_SIZE];
-    size_t len = 0;
-    enum status st;
 
     c->stage.pipeline->counts.dead_letters++;
     role_stats_count_dead(&c->stage.pipeline->stats, why->status);
     if (c->pass > 0)
         return STATUS_OK; /* written in the first pass */
-    if (!is_cut && !fits_topic(c, &letter)) {
-        is_cut = true;
-        digest_once(r->value, r->value_bytes, sha256);
-        letter.sha256 = sha256;
-    }
-    if (is_cut && letter.payload_max > PAYLOAD_MAX)
-        letter.payload_max = PAYLOAD_MAX;
-    st = bytes_reserve(b,
-                       dead_letter_bytes_max(letter.payload_max) +
-                           dead_letter_extra_bytes(&letter),
-                       err);
-    if (st == STATUS_OK)
-        st = dead_letter_write(&letter, b->data + b->used,
-                               b->capacity - b->used, &len, err);
-    b->used += len;
-    return st;
+    return dead_letters_put(&c->open->dead_letters, &letter,
+                            c->stage.pipeline->topics, err);
 }
 
 /* Labels of another log than so far have offsets that mean something else. */

@@ -27,11 +27,10 @@ struct emit {
     const struct sink_ops *ops;
     struct sink *sink;
     const struct event_spec *spec;
-    const char *teacher_name;
     const char *topic; /* name of the events log */
     uint32_t generation;
-    struct label_frame frames[2]; /* without an answer, and with one */
-    float *logits;                /* of one row */
+    struct label_frame frames[1 + ANSWERERS_MAX]; /* as in answered_by */
+    float *logits;                                /* of one row */
     bool is_stopping;
     bool has_failed; /* nothing is taken any more */
 };
@@ -89,12 +88,11 @@ emit_sink_stopped(struct emit *e)
 
 /* ---- encoding ---- */
 
-/* Gathers a row's logits, tasks side by side; false when it has none. */
-static bool
+/* Gathers a row's logits, tasks side by side. */
+static void
 gather_logits(struct emit *e, const struct columns *c, size_t row)
 {
     size_t at = 0;
-    bool has_any = false;
 
     for (size_t i = 0; i < c->task_count; i++) {
         const struct outcome_column *t = &c->tasks[i];
@@ -103,9 +101,7 @@ gather_logits(struct emit *e, const struct columns *c, size_t row)
             e->logits[at++] = t->has_teacher[row]
                                   ? t->teacher[row * t->width + k]
                                   : (float)NAN;
-        has_any = has_any || t->has_teacher[row];
     }
-    return has_any;
 }
 
 static const char *
@@ -114,7 +110,8 @@ known_text(const char *text)
     return text[0] != '\0' ? text : NULL;
 }
 
-/* What labels of this batch have in common, with an answer and without. */
+/* What labels of this batch have in common, without an answer and with one
+ * from each that answered. */
 static enum status
 set_frames(struct emit *e, const struct batch *b, struct error *err)
 {
@@ -128,10 +125,11 @@ set_frames(struct emit *e, const struct batch *b, struct error *err)
     };
     enum status st = label_frame_set(&e->frames[0], &like, err);
 
-    like.teacher_name = e->teacher_name;
-    like.teacher_version = b->teacher_version;
-    if (st == STATUS_OK)
-        st = label_frame_set(&e->frames[1], &like, err);
+    for (size_t i = 0; i < b->answerer_count && st == STATUS_OK; i++) {
+        like.teacher_name = b->answerers[i].name;
+        like.teacher_version = b->answerers[i].version;
+        st = label_frame_set(&e->frames[1 + i], &like, err);
+    }
     return st;
 }
 
@@ -139,13 +137,15 @@ static enum status
 encode_row(struct emit *e, struct batch *b, size_t row, struct error *err)
 {
     struct row *r = &b->rows[row];
-    bool has_label = gather_logits(e, b->columns, row);
-    const struct label_frame *frame = &e->frames[has_label];
+    bool has_label = b->answered_by[row] != ANSWERED_BY_NONE;
+    const struct label_frame *frame = &e->frames[b->answered_by[row]];
     enum status st =
         bytes_reserve(&b->labels, label_frame_bytes_max(frame, r->bytes), err);
 
     if (st != STATUS_OK)
         return st;
+    if (has_label)
+        gather_logits(e, b->columns, row);
     r->label_start = b->labels.used;
     r->label_bytes =
         label_frame_write(frame, r->source.partition, r->source.offset,
@@ -174,7 +174,7 @@ encode_labels(struct emit *e, struct batch *b, struct error *err)
 
     for (size_t i = 0; i < b->columns->row_count && st == STATUS_OK; i++) {
         b->rows[i].label_bytes = 0;
-        if (is_written(e, &b->rows[i].source))
+        if (b->is_rejected[i] || is_written(e, &b->rows[i].source))
             continue;
         st = encode_row(e, b, i, err);
         e->stage.pipeline->counts.labels++;
@@ -262,7 +262,6 @@ open_emit(struct stage **out, struct pipeline *p, struct error *err)
     e->spec = event_shape_spec(p->events);
     for (size_t i = 0; i < COUNT(e->frames); i++)
         label_frame_init(&e->frames[i]);
-    e->teacher_name = settings->teacher_name;
     e->topic = settings->events_log == LOG_KIND_KAFKA
                    ? settings->events_topic
                    : log_name(settings->events_path);

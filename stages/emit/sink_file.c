@@ -43,7 +43,8 @@ on_batch(void *ctx, void *item)
         (void)error_set(&b->error, STATUS_IO, "a write before it failed");
         return;
     }
-    st = dead_letters_write(s->dead_letters, &b->dead_letters, &b->error);
+    st = dead_letters_write(s->dead_letters, &b->dead_letters, b->has_rejected,
+                            &b->error);
     crash_point("emit_between_dead_letters_and_labels");
     if (st == STATUS_OK && b->labels.used > 0)
         st = log_writer_append(s->labels, b->labels.data, b->labels.used,
@@ -147,7 +148,7 @@ start_behind(struct pipeline *p, const struct bytes *last, struct error *err)
     start->offset = (uint64_t)offset;
     p->emitted = *start;
     p->emitted.offset++;
-    if (s->teacher_kind != TEACHER_KIND_CHECKPOINT || s->teacher_learn)
+    if (!settings_has_teacher(s, TEACHER_KIND_CHECKPOINT) || s->teacher_learn)
         return STATUS_OK;
     return labels_batch_start(
         s->labels_path, s->events_record_bytes_max + EVENT_LABEL_BYTES_MAX,

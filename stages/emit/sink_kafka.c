@@ -357,6 +357,8 @@ send_rows(struct sink *s, struct batch *b)
     for (; s->row_at < b->columns->row_count; s->row_at++) {
         if (s->letters_unsettled > 0)
             return false;
+        if (b->rows[s->row_at].label_bytes == 0)
+            continue; /* it is a dead letter */
         fill_record(b, s->row_at, headers, time, &record);
         st = check_size(s, &record, &why);
         if (st == STATUS_OK)

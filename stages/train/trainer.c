@@ -71,10 +71,16 @@ struct trainer {
 static bool
 has_teacher(const struct settings *s, const struct task_settings *task)
 {
-    if (s->teacher_kind == TEACHER_KIND_FIELD)
-        return task->teacher_path[0] != '\0';
-    return s->teacher_kind == TEACHER_KIND_CHECKPOINT &&
-           s->train_input == TRAIN_INPUT_LABELS;
+    for (size_t i = 0; i < settings_teacher_count(s); i++) {
+        enum teacher_kind kind = settings_teacher(s, i)->kind;
+
+        if (kind == TEACHER_KIND_FIELD && task->teacher_path[0] != '\0')
+            return true;
+        if (kind != TEACHER_KIND_FIELD && kind != TEACHER_KIND_NONE &&
+            s->train_input == TRAIN_INPUT_LABELS)
+            return true;
+    }
+    return false;
 }
 
 static void
@@ -142,7 +148,7 @@ open_models(struct trainer *t, struct pipeline *p, uint64_t *version,
         .log_path = is_file ? path : topic,
         .sync_path = is_file && reads_labels ? path : NULL,
         .teacher_name =
-            s->teacher_kind == TEACHER_KIND_NONE ? NULL : s->teacher_name,
+            s->teacher.kind == TEACHER_KIND_NONE ? NULL : s->teacher_name,
         .events = event_shape_spec(p->events),
         .spec = &t->shape.spec,
         .config_sha256 = t->config_sha256,
@@ -487,7 +493,7 @@ trainer_batch(struct trainer *t, struct batch *b)
     if (t->has_failed)
         return;
     if (t->dead_letters != NULL) {
-        st = dead_letters_write(t->dead_letters, &b->dead_letters, err);
+        st = dead_letters_write(t->dead_letters, &b->dead_letters, false, err);
         t->has_failed = st != STATUS_OK;
     }
     if (t->has_failed || !b->has_position)
