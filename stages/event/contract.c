@@ -4,6 +4,7 @@
  */
 #include "stages/event/contract.h"
 
+#include "stages/event/contract_words.h"
 #include "stages/event/feature_id.h"
 
 #include "daemon/base/macros.h"
@@ -12,17 +13,19 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const kind_names[] = {
+const char *const contract_kinds[] = {
     [FEATURE_CATEGORICAL] = "categorical",
     [FEATURE_BAG] = "bag",
     [FEATURE_NUMBER] = "number",
     [FEATURE_VECTOR] = "vector",
+    NULL,
 };
 
-static const char *const task_names[] = {
+const char *const contract_tasks[] = {
     [TASK_BINARY] = "binary",
     [TASK_CLASS] = "class",
     [TASK_REGRESSION] = "regression",
+    NULL,
 };
 
 /* Values whose ids a reader of the contract can check its own code against:
@@ -35,7 +38,7 @@ put_id_rule(struct json_writer *w)
     json_put_key(w, "id");
     json_open_object(w);
     json_put_key(w, "hash");
-    json_put_string(w, "xxh64");
+    json_put_string(w, CONTRACT_HASH);
     json_put_key(w, "seed");
     json_put_int(w, 0);
     json_put_key(w, "input");
@@ -121,7 +124,7 @@ put_feature(struct json_writer *w, const struct event_feature *f)
     json_put_key(w, "name");
     json_put_string(w, f->name);
     json_put_key(w, "kind");
-    json_put_string(w, kind_names[event_column_kind(f)]);
+    json_put_string(w, contract_kinds[event_column_kind(f)]);
     json_put_key(w, "path");
     json_put_string(w, f->path);
     if (f->kind == FEATURE_VECTOR) {
@@ -150,7 +153,7 @@ put_task(struct json_writer *w, const struct event_task *t)
     json_put_key(w, "name");
     json_put_string(w, t->name);
     json_put_key(w, "kind");
-    json_put_string(w, task_names[t->kind]);
+    json_put_string(w, contract_tasks[t->kind]);
     if (t->path != NULL) {
         json_put_key(w, "path");
         json_put_string(w, t->path);

@@ -277,6 +277,99 @@ test_contract_describes_what_the_decoder_does(void)
     free(buf);
 }
 
+static void
+check_same(const struct event_spec *got)
+{
+    size_t capacity = contract_bytes_max(&spec);
+    char *a = malloc(capacity);
+    char *b = malloc(capacity);
+    size_t a_len = 0;
+    size_t b_len = 0;
+
+    CHECK_INT(contract_write(&spec, a, capacity, &a_len, &err), STATUS_OK);
+    CHECK_INT(contract_write(got, b, capacity, &b_len, &err), STATUS_OK);
+    CHECK(a_len == b_len && memcmp(a, b, a_len) == 0);
+    free(a);
+    free(b);
+}
+
+static void
+test_contract_is_read_back(void)
+{
+    size_t capacity = contract_bytes_max(&spec);
+    char *text = malloc(capacity);
+    struct contract_owned c;
+    size_t len = 0;
+
+    CHECK_INT(contract_write(&spec, text, capacity, &len, &err), STATUS_OK);
+    CHECK_INT(contract_parse(&c, text, len, "x", &err), STATUS_OK);
+    check_same(&c.spec);
+    CHECK_INT(c.spec.features[2].kind, FEATURE_NUMBER);
+    CHECK_INT(c.spec.features[2].boundary_count, 2);
+    CHECK_INT(c.spec.features[1].ids_max, EVENT_IDS_MAX);
+    contract_fini(&c);
+    /* No beginning of it is a contract, and none is read beyond its end. */
+    for (size_t n = 0; n < len; n++) {
+        char *part = malloc(n + 1);
+
+        memcpy(part + 1, text, n);
+        CHECK_INT(contract_parse(&c, part + 1, n, "x", &err), STATUS_BADDATA);
+        contract_fini(&c);
+        free(part);
+    }
+    free(text);
+}
+
+#define RULE                                                                   \
+    "{\"schema\":\"distilld.feature_contract/1\",\"id\":{\"hash\":"            \
+    "\"xxh64\",\"mask\":9007199254740991},"
+
+static const struct {
+    const char *text;
+    const char *why;
+} bad_contracts[] = {
+    {"{}", "x: feature_spec: schema: expected distilld.feature_contract/1"},
+    {"{\"schema\":\"distilld.feature_contract/1\"}", "id: hash"},
+    {RULE "\"tasks\":[]}", "features: expected a list"},
+    {RULE "\"features\":[],\"tasks\":{}}", "tasks: expected a list"},
+    {RULE "\"features\":[{}],\"tasks\":[]}", "features: name"},
+    {RULE "\"features\":[{\"name\":\"a\",\"kind\":\"set\"}],\"tasks\":[]}",
+     "a: kind: expected one of the known words"},
+    {RULE "\"features\":[{\"name\":\"a\",\"kind\":\"bag\"}],\"tasks\":[]}",
+     "a: path: expected a text"},
+    {RULE "\"features\":[{\"name\":\"a\",\"kind\":\"vector\",\"path\":\"a\","
+          "\"width\":0}],\"tasks\":[]}",
+     "a: width: expected a whole number"},
+    {RULE "\"features\":[{\"name\":\"a\",\"kind\":\"number\",\"path\":\"a\","
+          "\"range\":[1]}],\"tasks\":[]}",
+     "a: range: expected two numbers"},
+    {RULE "\"features\":[{\"name\":\"a\",\"kind\":\"number\",\"path\":\"a\","
+          "\"boundaries\":[1]}],\"tasks\":[]}",
+     "a: boundaries: expected a categorical"},
+    {RULE "\"features\":[{\"name\":\"a\",\"kind\":\"categorical\",\"path\":"
+          "\"a\",\"test_vectors\":[{\"value\":\"0\",\"id\":5}]}],"
+          "\"tasks\":[]}",
+     "a: test_vectors: expected the ids that this program computes"},
+    {RULE "\"features\":[],\"tasks\":[{\"name\":\"t\",\"kind\":\"class\","
+          "\"classes\":2,\"class_names\":[\"a\"]}]}",
+     "t: class_names: expected one name a class"},
+};
+
+static void
+test_contracts_that_are_none(void)
+{
+    struct contract_owned c;
+
+    for (size_t i = 0; i < COUNT(bad_contracts); i++) {
+        const char *text = bad_contracts[i].text;
+
+        CHECK_INT(contract_parse(&c, text, strlen(text), "x", &err),
+                  STATUS_BADDATA);
+        CHECK_HAS(err.text, bad_contracts[i].why);
+        CHECK(c.features == NULL);
+    }
+}
+
 int
 main(void)
 {
@@ -287,5 +380,7 @@ main(void)
     RUN(test_columns_have_room_for_every_row);
     RUN(test_columns_refuse_sizes_beyond_reason);
     RUN(test_contract_describes_what_the_decoder_does);
+    RUN(test_contract_is_read_back);
+    RUN(test_contracts_that_are_none);
     return check_report();
 }
