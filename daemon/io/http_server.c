@@ -5,20 +5,13 @@
  * client that trickles is cut here, by shutting its socket down.
  *
  *   watch, timer --> MHD_run --> on_request --> handle --> answer or stream
- *
- * A stream's connection is suspended while there is nothing to send. Every
- * HEARTBEAT_MS of silence a line feed is sent: a suspended connection cannot
- * see that its client is gone.
  */
-#include "daemon/io/http_server.h"
-
-#include "daemon/base/bytes.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/logging.h"
 #include "daemon/base/macros.h"
 #include "daemon/base/object.h"
+#include "daemon/io/http_server_priv.h"
 
-#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,71 +19,11 @@
 #include <unistd.h>
 
 #define SERVER_MAGIC  0x48545053u
-#define CONN_MAGIC    0x48434f4eu
 #define SPARE         8u /* connections accepted beyond, while one is cut */
 #define SWEEP_MS      250u
-#define HEARTBEAT_MS  5000u
-#define STREAM_BLOCK  4096u
 #define LAST_TURNS    16
-#define NS_PER_MS     1000000u
 #define NOTE_TEXT_MAX 256
-
-enum conn_state {
-    CONN_READING,   /* no complete request yet */
-    CONN_DEFERRED,  /* suspended until an answer comes */
-    CONN_ANSWERING, /* an answer is under way */
-    CONN_STREAMING,
-    CONN_CUT, /* its socket is shut down; the library will let it go */
-};
-
-/* A connection, and the one request on it. */
-struct http_exchange {
-    unsigned magic;
-    struct http_server *server;
-    struct MHD_Connection *connection;
-    struct http_exchange *next; /* in server->first, newest first */
-    struct http_exchange *previous;
-    enum conn_state state;
-    int fd;
-    uint64_t started_ns;
-    const char *method;
-    const char *path;
-    struct bytes body;
-    size_t answer_bytes; /* counted in server->answers_used */
-    bool is_answered;
-    bool is_too_big;
-    struct http_stream *stream;
-    struct MHD_Response *deferred; /* to be queued when it is resumed */
-    unsigned deferred_code;
-};
-
-struct http_stream {
-    struct http_exchange *exchange;
-    struct bytes buffer;
-    size_t sent; /* of the buffer */
-    uint64_t written_ns;
-    void (*on_end)(void *ctx);
-    void *ctx;
-    bool is_suspended;
-    bool is_closed;
-};
-
-struct http_server {
-    unsigned magic;
-    struct loop *loop;
-    struct address address;
-    struct http_limits limits;
-    void (*handle)(void *ctx, struct http_exchange *x);
-    void *ctx;
-    struct MHD_Daemon *daemon;
-    struct watch *watch;
-    struct timer *timer;
-    struct http_exchange *first;
-    unsigned connection_count;
-    unsigned stream_count;
-    size_t answers_used;
-    bool is_closing;
-};
+#define BODY_KEPT     65536u /* bytes that the next request may use again */
 
 /* ---- connections ---- */
 
@@ -103,14 +36,17 @@ cut(struct http_exchange *x)
     (void)shutdown(x->fd, SHUT_RDWR);
 }
 
-/* The oldest connection that has not asked for anything yet gives way. */
+/* The connection that has asked for nothing for longest gives way, one that was
+ * answered before one that never asked. */
 static void
 make_room(struct http_server *s)
 {
     struct http_exchange *oldest = NULL;
 
     for (struct http_exchange *x = s->first; x != NULL; x = x->next) {
-        if (x->state == CONN_READING)
+        if (x->state <= CONN_READING &&
+            (oldest == NULL || x->state < oldest->state ||
+             (x->state == oldest->state && x->started_ns < oldest->started_ns)))
             oldest = x;
     }
     if (oldest != NULL)
@@ -137,6 +73,7 @@ open_connection(struct http_server *s, struct MHD_Connection *connection,
     x->server = s;
     x->connection = connection;
     x->fd = info->connect_fd;
+    x->state = CONN_READING;
     x->started_ns = clock_now_ns();
     bytes_init(&x->body, s->limits.body_bytes);
     if (s->connection_count >= s->limits.connections_max)
@@ -148,18 +85,14 @@ open_connection(struct http_server *s, struct MHD_Connection *connection,
     s->connection_count++;
 }
 
+/* Gives back what the request has of what all requests share. */
 static void
-end_stream(struct http_exchange *x)
+forget_request(struct http_exchange *x)
 {
-    struct http_stream *stream = x->stream;
-
-    if (stream == NULL)
-        return;
-    x->stream = NULL;
-    x->server->stream_count--;
-    bytes_fini(&stream->buffer);
-    stream->on_end(stream->ctx);
-    free(stream);
+    x->server->answers_used -= x->answer_bytes;
+    x->server->bodies_used -= x->body_bytes;
+    x->answer_bytes = 0;
+    x->body_bytes = 0;
 }
 
 static void
@@ -171,10 +104,10 @@ close_connection(struct http_server *s, void **context)
     if (x == NULL)
         return;
     OBJ_CHECK(x, CONN_MAGIC);
-    end_stream(x);
+    http_stream_end(x);
     if (x->deferred != NULL)
         MHD_destroy_response(x->deferred);
-    s->answers_used -= x->answer_bytes;
+    forget_request(x);
     if (x->next != NULL)
         x->next->previous = x->previous;
     if (x->previous != NULL)
@@ -200,6 +133,41 @@ on_connection(void *ctx, struct MHD_Connection *connection, void **context,
         close_connection(s, context);
 }
 
+static struct http_exchange *
+find_exchange(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info != NULL ? info->socket_context : NULL;
+}
+
+/* An answer is gone, or given up: the connection is ready for the next. */
+static void
+on_completed(void *ctx, struct MHD_Connection *connection, void **request,
+             enum MHD_RequestTerminationCode how)
+{
+    struct http_server *s = ctx;
+    struct http_exchange *x = find_exchange(connection);
+
+    OBJ_CHECK(s, SERVER_MAGIC);
+    *request = NULL;
+    if (x == NULL || how != MHD_REQUEST_TERMINATED_COMPLETED_OK ||
+        x->state == CONN_CUT || s->limits.keep_alive_ms == 0)
+        return;
+    http_stream_end(x);
+    forget_request(x);
+    if (x->body.capacity > BODY_KEPT)
+        bytes_fini(&x->body);
+    else
+        bytes_clear(&x->body);
+    x->is_answered = false;
+    x->is_too_big = false;
+    x->is_crowded = false;
+    x->state = CONN_IDLE;
+    x->started_ns = clock_now_ns();
+}
+
 print_like(2, 0) static void on_library_note(void *ctx, const char *format,
                                              va_list args)
 {
@@ -216,23 +184,24 @@ print_like(2, 0) static void on_library_note(void *ctx, const char *format,
 
 /* ---- requests ---- */
 
-static struct http_exchange *
-find_exchange(struct MHD_Connection *connection)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-    return info != NULL ? info->socket_context : NULL;
-}
-
 static void
 take_body(struct http_exchange *x, const char *data, size_t n)
 {
+    struct http_server *s = x->server;
     struct error err;
 
+    if (x->is_too_big || x->is_crowded)
+        return;
+    if (s->limits.bodies_bytes > 0 &&
+        s->bodies_used + n > s->limits.bodies_bytes) {
+        x->is_crowded = true;
+        return;
+    }
+    x->is_too_big = bytes_append(&x->body, data, n, &err) != STATUS_OK;
     if (x->is_too_big)
         return;
-    x->is_too_big = bytes_append(&x->body, data, n, &err) != STATUS_OK;
+    x->body_bytes += n;
+    s->bodies_used += n;
 }
 
 static void
@@ -242,6 +211,20 @@ answer_text(struct http_exchange *x, unsigned code, const char *text)
                                          .type = "text/plain; charset=utf-8",
                                          .data = text,
                                          .len = strlen(text)});
+}
+
+/* Says no, in the form that the server's owner has for it. */
+static void
+refuse(struct http_exchange *x, unsigned code, const char *why)
+{
+    char line[NOTE_TEXT_MAX];
+
+    if (x->server->refuse != NULL) {
+        x->server->refuse(x->server->ctx, x, code, why);
+        return;
+    }
+    (void)snprintf(line, sizeof(line), "%s\n", why);
+    answer_text(x, code, line);
 }
 
 /* The body announced is too long: refuses before it comes. */
@@ -272,8 +255,12 @@ on_request(void *ctx, struct MHD_Connection *connection, const char *url,
     x->path = url;
     if (*request == NULL) {
         *request = x;
+        if (x->state == CONN_IDLE) {
+            x->state = CONN_READING;
+            x->started_ns = clock_now_ns();
+        }
         if (refuses_length(x))
-            answer_text(x, MHD_HTTP_CONTENT_TOO_LARGE, "body too long\n");
+            refuse(x, MHD_HTTP_CONTENT_TOO_LARGE, "body too long");
         return MHD_YES;
     }
     if (*upload_bytes > 0) {
@@ -293,13 +280,16 @@ on_request(void *ctx, struct MHD_Connection *connection, const char *url,
     if (x->is_answered)
         return MHD_YES;
     if (x->is_too_big)
-        answer_text(x, MHD_HTTP_CONTENT_TOO_LARGE, "body too long\n");
+        refuse(x, MHD_HTTP_CONTENT_TOO_LARGE, "body too long");
+    else if (x->is_crowded)
+        refuse(x, MHD_HTTP_SERVICE_UNAVAILABLE,
+               "too many bodies are under way");
     else
         s->handle(s->ctx, x);
-    if (x->state == CONN_DEFERRED)
+    if (x->state == CONN_DEFERRED || x->deferred != NULL)
         return MHD_YES;
     if (!x->is_answered)
-        answer_text(x, MHD_HTTP_INTERNAL_SERVER_ERROR, "no answer\n");
+        refuse(x, MHD_HTTP_INTERNAL_SERVER_ERROR, "no answer");
     return x->is_answered ? MHD_YES : MHD_NO;
 }
 
@@ -361,15 +351,27 @@ http_body(const struct http_exchange *x, size_t *len)
     return x->body.data;
 }
 
+void
+http_take_body(struct http_exchange *x, struct bytes *body)
+{
+    struct bytes taken = x->body;
+
+    OBJ_CHECK(x, CONN_MAGIC);
+    x->body = *body;
+    x->body.max = x->server->limits.body_bytes;
+    bytes_clear(&x->body);
+    *body = taken;
+}
+
 /* ---- answers ---- */
 
-/* Hands a response to the library; takes it. */
-static void
-queue_response(struct http_exchange *x, unsigned code,
-               struct MHD_Response *response)
+void
+http_queue_response(struct http_exchange *x, unsigned code,
+                    struct MHD_Response *response)
 {
-    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION,
-                                  "close");
+    if (x->server->limits.keep_alive_ms == 0 || x->server->is_draining)
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION,
+                                      "close");
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL,
                                   "no-store");
     (void)MHD_add_response_header(response, "X-Content-Type-Options",
@@ -422,7 +424,7 @@ http_answer(struct http_exchange *x, const struct http_answer *a)
         (void)MHD_add_response_header(response, answer.header, answer.value);
     x->answer_bytes = answer.len;
     s->answers_used += answer.len;
-    queue_response(x, answer.code, response);
+    http_queue_response(x, answer.code, response);
 }
 
 void
@@ -434,135 +436,14 @@ http_defer(struct http_exchange *x)
     MHD_suspend_connection(x->connection);
 }
 
-/* ---- streams ---- */
-
-static ssize_t
-on_stream_read(void *ctx, uint64_t position, char *out, size_t room)
-{
-    struct http_exchange *x = ctx;
-    struct http_stream *stream = x->stream;
-    size_t n;
-
-    (void)position;
-    OBJ_CHECK(x, CONN_MAGIC);
-    if (stream == NULL)
-        return MHD_CONTENT_READER_END_OF_STREAM;
-    n = stream->buffer.used - stream->sent;
-    if (n == 0 && stream->is_closed)
-        return MHD_CONTENT_READER_END_OF_STREAM;
-    if (n == 0) {
-        stream->is_suspended = true;
-        MHD_suspend_connection(x->connection);
-        return 0;
-    }
-    n = n < room ? n : room;
-    memcpy(out, stream->buffer.data + stream->sent, n);
-    stream->sent += n;
-    x->started_ns = clock_now_ns(); /* it takes what it is sent */
-    if (stream->sent == stream->buffer.used) {
-        stream->sent = 0;
-        bytes_clear(&stream->buffer);
-    }
-    return (ssize_t)n;
-}
-
-static void
-wake_stream(struct http_stream *stream)
-{
-    if (!stream->is_suspended)
-        return;
-    stream->is_suspended = false;
-    stream->exchange->started_ns = clock_now_ns();
-    MHD_resume_connection(stream->exchange->connection);
-}
-
-enum status
-http_stream_open(struct http_stream **out, struct http_exchange *x,
-                 const char *type, void (*on_end)(void *ctx), void *ctx,
-                 struct error *err)
-{
-    struct http_server *s = x->server;
-    struct http_stream *stream;
-    struct MHD_Response *response;
-
-    OBJ_CHECK(x, CONN_MAGIC);
-    assert(!x->is_answered && on_end != NULL);
-    if (s->stream_count >= s->limits.streams_max)
-        return error_set(err, STATUS_AGAIN, "%u streams are open already",
-                         s->stream_count);
-    stream = calloc(1, sizeof(*stream));
-    response =
-        stream == NULL
-            ? NULL
-            : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
-                                                on_stream_read, x, NULL);
-    if (response == NULL) {
-        free(stream);
-        return error_set(err, STATUS_NOMEM, "no memory for a stream");
-    }
-    bytes_init(&stream->buffer, s->limits.stream_bytes);
-    stream->exchange = x;
-    stream->on_end = on_end;
-    stream->ctx = ctx;
-    stream->written_ns = clock_now_ns();
-    x->stream = stream;
-    x->state = CONN_STREAMING;
-    s->stream_count++;
-    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    queue_response(x, MHD_HTTP_OK, response);
-    *out = stream;
-    return STATUS_OK;
-}
-
-enum status
-http_stream_write(struct http_stream *stream, const void *data, size_t n)
-{
-    struct bytes *b = &stream->buffer;
-    struct error err;
-
-    OBJ_CHECK(stream->exchange, CONN_MAGIC);
-    if (stream->sent > 0) {
-        memmove(b->data, b->data + stream->sent, b->used - stream->sent);
-        b->used -= stream->sent;
-        stream->sent = 0;
-    }
-    if (stream->is_closed || bytes_append(b, data, n, &err) != STATUS_OK)
-        return STATUS_AGAIN;
-    stream->written_ns = clock_now_ns();
-    wake_stream(stream);
-    return STATUS_OK;
-}
-
-void
-http_stream_close(struct http_stream *stream)
-{
-    OBJ_CHECK(stream->exchange, CONN_MAGIC);
-    stream->is_closed = true;
-    wake_stream(stream);
-}
-
 /* ---- the loop ---- */
 
-/* Whether the client has closed its end behind what it sent. */
-static bool
-is_client_gone(const struct http_exchange *x)
+bool
+http_is_client_gone(const struct http_exchange *x)
 {
     char byte;
 
     return recv(x->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-/* Looks whether anybody is left to take a stream that has nothing to send, so
- * that there is room in its buffer. */
-static void
-sweep_stream(struct http_stream *stream, uint64_t now)
-{
-    uint64_t longest = HEARTBEAT_MS * (uint64_t)NS_PER_MS;
-
-    if (is_client_gone(stream->exchange) ||
-        (now - stream->written_ns >= longest &&
-         http_stream_write(stream, "\n", 1) != STATUS_OK))
-        http_stream_close(stream);
 }
 
 /* Cuts what is too slow, and what is gone. */
@@ -571,18 +452,25 @@ sweep(struct http_server *s)
 {
     uint64_t now = clock_now_ns();
     uint64_t longest = s->limits.request_ms * NS_PER_MS;
+    uint64_t idlest = s->limits.keep_alive_ms * NS_PER_MS;
 
+    if (now - s->swept_ns < (uint64_t)SWEEP_MS * NS_PER_MS)
+        return;
+    s->swept_ns = now;
     for (struct http_exchange *x = s->first; x != NULL; x = x->next) {
         struct http_stream *stream = x->stream;
 
         if (stream != NULL && stream->is_suspended) {
-            sweep_stream(stream, now);
+            http_stream_sweep(stream, now);
             continue;
         }
         /* The library is told once of data and end together, reads the data
          * and misses the end. */
-        if ((x->state == CONN_READING && is_client_gone(x)) ||
-            (x->state != CONN_DEFERRED && now - x->started_ns > longest))
+        if ((x->state <= CONN_READING && http_is_client_gone(x)) ||
+            (x->state == CONN_IDLE &&
+             (s->is_draining || now - x->started_ns > idlest)) ||
+            (x->state > CONN_IDLE && x->state != CONN_DEFERRED &&
+             now - x->started_ns > longest))
             cut(x);
     }
 }
@@ -628,7 +516,10 @@ static enum status
 start_library(struct http_server *s, int *listener, struct error *err)
 {
     unsigned limit = s->limits.connections_max + SPARE;
-    unsigned seconds = (unsigned)((s->limits.request_ms + 999) / 1000);
+    uint64_t longest = s->limits.request_ms > s->limits.keep_alive_ms
+                           ? s->limits.request_ms
+                           : s->limits.keep_alive_ms;
+    unsigned seconds = (unsigned)((longest + 999) / 1000);
     const union MHD_DaemonInfo *info;
     unsigned flags =
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
@@ -639,7 +530,8 @@ start_library(struct http_server *s, int *listener, struct error *err)
         MHD_OPTION_LISTEN_SOCKET, *listener, MHD_OPTION_CONNECTION_LIMIT, limit,
         MHD_OPTION_CONNECTION_TIMEOUT, seconds,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->limits.head_bytes,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_END);
     if (s->daemon == NULL)
         return error_set(err, STATUS_IO, "the HTTP server does not start");
     *listener = -1; /* the library closes it */
@@ -665,6 +557,7 @@ http_server_new(struct http_server **out, struct loop *l,
     s->address = *spec->address;
     s->limits = spec->limits;
     s->handle = spec->handle;
+    s->refuse = spec->refuse;
     s->ctx = spec->ctx;
     st = timer_new(&s->timer, l, on_timer, s, err);
     if (st == STATUS_OK)
@@ -699,7 +592,7 @@ http_server_free(struct http_server **self)
         if (x->stream != NULL)
             http_stream_close(x->stream);
         if (x->state == CONN_DEFERRED)
-            answer_text(x, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping\n");
+            refuse(x, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping");
     }
     if (s->daemon != NULL) {
         /* Ends of streams and last answers go out, as far as nobody makes
@@ -711,6 +604,22 @@ http_server_free(struct http_server **self)
     assert(s->first == NULL);
     s->magic = 0;
     free(s);
+}
+
+void
+http_server_drain(struct http_server *s)
+{
+    MHD_socket listener;
+
+    OBJ_CHECK(s, SERVER_MAGIC);
+    if (s->is_draining)
+        return;
+    s->is_draining = true;
+    listener = MHD_quiesce_daemon(s->daemon);
+    if (listener != MHD_INVALID_SOCKET)
+        (void)close(listener);
+    s->swept_ns = 0;
+    turn(s);
 }
 
 const struct address *

@@ -104,7 +104,22 @@ ask(struct world *w, const char *request)
 }
 
 static void
-open_world(struct world *w, void (*handle)(void *, struct http_exchange *))
+refuse_in_json(void *ctx, struct http_exchange *x, unsigned code,
+               const char *why)
+{
+    char text[256];
+
+    (void)ctx;
+    (void)snprintf(text, sizeof(text), "{\"error\":\"%s\"}", why);
+    http_answer(x, &(struct http_answer){.code = code,
+                                         .type = "application/json",
+                                         .data = text,
+                                         .len = strlen(text)});
+}
+
+static void
+open_world_for(struct world *w, void (*handle)(void *, struct http_exchange *),
+               uint64_t keep_alive_ms, size_t bodies_bytes)
 {
     struct address address;
     struct error err;
@@ -113,11 +128,14 @@ open_world(struct world *w, void (*handle)(void *, struct http_exchange *))
         .limits = {.connections_max = 4,
                    .streams_max = 1,
                    .request_ms = 300,
+                   .keep_alive_ms = keep_alive_ms,
+                   .bodies_bytes = bodies_bytes,
                    .head_bytes = 4096,
                    .body_bytes = 64,
                    .answers_bytes = 3000,
                    .stream_bytes = 1000},
         .handle = handle,
+        .refuse = keep_alive_ms > 0 ? refuse_in_json : NULL,
         .ctx = w,
     };
 
@@ -126,6 +144,12 @@ open_world(struct world *w, void (*handle)(void *, struct http_exchange *))
     CHECK_INT(loop_new(&w->loop, &err), STATUS_OK);
     CHECK_INT(timer_new(&w->turn, w->loop, on_turn, w, &err), STATUS_OK);
     CHECK_INT(http_server_new(&w->server, w->loop, &spec, &err), STATUS_OK);
+}
+
+static void
+open_world(struct world *w, void (*handle)(void *, struct http_exchange *))
+{
+    open_world_for(w, handle, 0, 0);
 }
 
 static void
@@ -451,6 +475,122 @@ test_a_stream_ends_with_the_server(void)
     close_world(&w);
 }
 
+/* How often a text is in what a client got. */
+static int
+count(const struct client *c, const char *text)
+{
+    int n = 0;
+
+    for (const char *at = c->text; (at = strstr(at, text)) != NULL; at++)
+        n++;
+    return n;
+}
+
+static int
+second_came(struct world *w)
+{
+    return count(&w->clients[0], "\r\n\r\nPOST") == 2;
+}
+
+#define POST(body)                                                             \
+    "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n" body
+
+static void
+test_one_request_after_the_other(void)
+{
+    static struct world w;
+    struct client *c;
+
+    open_world_for(&w, on_echo, 600, 0);
+    c = ask(&w, POST("hello") POST("again"));
+    wait_for(&w, second_came);
+    CHECK_INT(count(c, "Connection: close"), 0);
+    CHECK_HAS(c->text, "b=hello");
+    CHECK_HAS(c->text, "b=again");
+    CHECK(!c->is_at_end);
+    /* Longer than request_ms, and then the end. */
+    wait_for(&w, all_at_end);
+    CHECK(w.turns * TURN_MS > 300);
+    CHECK_INT(w.handled, 2);
+    close_world(&w);
+}
+
+static void
+on_take(void *ctx, struct http_exchange *x)
+{
+    struct world *w = ctx;
+    struct bytes mine;
+    size_t len = 1;
+
+    bytes_init(&mine, 64);
+    http_take_body(x, &mine);
+    (void)http_body(x, &len);
+    CHECK_INT(len, 0);
+    w->handled++;
+    (void)snprintf(w->seen, sizeof(w->seen), "POST took %.*s", (int)mine.used,
+                   mine.data);
+    bytes_fini(&mine);
+    answer(x, w->seen);
+}
+
+static void
+test_a_body_may_be_taken(void)
+{
+    static struct world w;
+
+    open_world_for(&w, on_take, 600, 0);
+    (void)ask(&w, POST("hello") POST("again"));
+    wait_for(&w, second_came);
+    CHECK_HAS(w.clients[0].text, "took hello");
+    CHECK_HAS(w.clients[0].text, "took again");
+    close_world(&w);
+}
+
+static void
+test_what_the_server_refuses_it_says_as_its_owner_does(void)
+{
+    static struct world w;
+
+    open_world_for(&w, on_echo, 600, 4);
+    (void)ask(&w, POST("hello"));
+    (void)ask(&w, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65\r\n\r\n");
+    wait_for(&w, all_at_end);
+    CHECK_HAS(w.clients[0].text, "HTTP/1.1 503");
+    CHECK_HAS(w.clients[0].text,
+              "{\"error\":\"too many bodies are under way\"}");
+    CHECK_HAS(w.clients[1].text, "HTTP/1.1 413");
+    CHECK_HAS(w.clients[1].text, "{\"error\":\"body too long\"}");
+    CHECK_INT(w.handled, 0);
+    close_world(&w);
+}
+
+static int
+first_came(struct world *w)
+{
+    return count(&w->clients[0], "\r\n\r\nPOST") == 1;
+}
+
+static void
+test_draining_ends_connections(void)
+{
+    static struct world w;
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int late;
+
+    open_world_for(&w, on_echo, 60000, 0);
+    (void)ask(&w, POST("hello"));
+    wait_for(&w, first_came);
+    to.sin_port = htons(http_server_address(w.server)->port);
+    http_server_drain(w.server);
+    late = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_INT(connect(late, (const struct sockaddr *)&to, sizeof(to)), -1);
+    (void)close(late);
+    wait_for(&w, all_at_end);
+    CHECK_INT(http_server_connections(w.server), 0);
+    close_world(&w);
+}
+
 int
 main(void)
 {
@@ -463,5 +603,9 @@ main(void)
     RUN(test_a_stream_goes_on_until_it_is_closed);
     RUN(test_a_stream_is_bounded_and_ends_with_its_client);
     RUN(test_a_stream_ends_with_the_server);
+    RUN(test_one_request_after_the_other);
+    RUN(test_a_body_may_be_taken);
+    RUN(test_what_the_server_refuses_it_says_as_its_owner_does);
+    RUN(test_draining_ends_connections);
     return check_report();
 }
