@@ -443,6 +443,84 @@ command_replay(const struct command *c, int argc, char **argv)
     return rc;
 }
 
+/* Reads one option; NULL, or what is wrong with it. */
+static const char *
+read_serve_option(struct serve_options *serve, int opt, const char *arg)
+{
+    switch (opt) {
+    case 'm':
+        if (serve->model_count == SERVE_OPTIONS_MODELS_MAX)
+            return "too many models, expected 32 at most";
+        serve->models[serve->model_count++] = arg;
+        return NULL;
+    case 'l':
+        serve->listen = arg;
+        return NULL;
+    case 'b':
+        return parse_count(arg, 1, 65536, &serve->batch_max)
+                   ? NULL
+                   : "--batch-max: expected 1 to 65536 rows";
+    case 'd':
+        return parse_count(arg, 0, 10000, &serve->batch_delay)
+                   ? NULL
+                   : "--batch-delay: expected 0 to 10000 milliseconds";
+    case 't':
+        return parse_count(arg, 1, 64, &serve->threads)
+                   ? NULL
+                   : "--threads: expected 1 to 64";
+    case 's':
+        return parse_count(arg, 1024, UINT64_C(1) << 30, &serve->body_max)
+                   ? NULL
+                   : "--body-max: expected 1024 to 1073741824 bytes";
+    case 'n':
+        return parse_count(arg, 1, 65536, &serve->connections)
+                   ? NULL
+                   : "--connections: expected 1 to 65536";
+    default:
+        return "unknown option";
+    }
+}
+
+static int
+command_serve(const struct command *c, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"model", required_argument, NULL, 'm'},
+        {"listen", required_argument, NULL, 'l'},
+        {"batch-max", required_argument, NULL, 'b'},
+        {"batch-delay", required_argument, NULL, 'd'},
+        {"threads", required_argument, NULL, 't'},
+        {"body-max", required_argument, NULL, 's'},
+        {"connections", required_argument, NULL, 'n'},
+        {NULL, 0, NULL, 0},
+    };
+    struct serve_options serve = {
+        .listen = "127.0.0.1:8080",
+        .batch_max = 1024,
+        .threads = 1,
+        .body_max = 16u << 20,
+        .connections = 512,
+        .give_up = give_up,
+    };
+    struct error err;
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "m:l:", options, NULL)) != -1) {
+        const char *wrong = read_serve_option(&serve, opt, optarg);
+
+        if (wrong != NULL)
+            return complain_usage(c, wrong);
+    }
+    if (serve.model_count == 0)
+        return complain_usage(c, "-m CHECKPOINT is missing");
+    if (optind < argc)
+        return complain_usage(c, "expected options alone");
+    log_open(LOG_LEVEL_INFO, LOG_FORMAT_LOGFMT);
+    if (serve_command(&serve, &err) != STATUS_OK)
+        return complain(&err);
+    return 0;
+}
+
 static const struct command commands[] = {
     {"run", "distil continuously, as the configuration says",
      "Usage: distilld run -c FILE [--accept-reset] [--migrate]\n"
@@ -497,6 +575,30 @@ static const struct command commands[] = {
      "                       -c conf/demo/steady.yaml \\\n"
      "                       -i build/demo/steady/labels.ndjson\n",
      command_eval},
+    {"serve", "answer for checkpoints over HTTP",
+     "Usage: distilld serve -m [NAME=]CHECKPOINT [-m ...] [OPTIONS]\n"
+     "\n"
+     "Serves models over the Open Inference Protocol (version 2): JSON, and\n"
+     "the binary tensor data extension. Inputs are a model's features, by\n"
+     "name, as they are in an event; outputs are its tasks. Where CHECKPOINT\n"
+     "has a `latest`, newer versions take over as they appear. SIGTERM "
+     "answers\n"
+     "what has come, and exits 0.\n"
+     "\n"
+     "  -m, --model [NAME=]CHECKPOINT  a version's directory, or one with\n"
+     "                        `latest`; NAME in place of its own name\n"
+     "  -l, --listen ADDRESS  address and port (127.0.0.1:8080)\n"
+     "  --batch-max N         rows of a request, and of a call of the model\n"
+     "                        (1024)\n"
+     "  --batch-delay MS      gathers requests for so long (0: while the "
+     "model\n"
+     "                        is busy)\n"
+     "  --threads N           of a call of the model (1)\n"
+     "  --body-max BYTES      of a request (16777216)\n"
+     "  --connections N       clients at a time (512)\n"
+     "\n"
+     "Example: distilld serve -m build/demo/steady/published\n",
+     command_serve},
     {"inspect", "show what is in a checkpoint, or verify it",
      "Usage: distilld inspect CHECKPOINT [--verify] [--ids FEATURE]\n"
      "\n"

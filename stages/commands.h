@@ -89,6 +89,24 @@ struct tap_options {
 must_check enum status tap_command(const struct tap_options *options, FILE *out,
                                    struct error *err);
 
+#define SERVE_OPTIONS_MODELS_MAX 32
+
+struct serve_options {
+    const char *models[SERVE_OPTIONS_MODELS_MAX]; /* [NAME=]CHECKPOINT */
+    size_t model_count;
+    const char *listen;   /* address and port */
+    uint64_t batch_max;   /* rows */
+    uint64_t batch_delay; /* ms */
+    uint64_t threads;
+    uint64_t body_max; /* bytes */
+    uint64_t connections;
+    void (*give_up)(int exit_code); /* a second signal; does not return */
+};
+
+/* serve_command serves models over HTTP until SIGTERM or SIGINT. */
+must_check enum status serve_command(const struct serve_options *options,
+                                     struct error *err);
+
 struct replay_options;
 struct settings;
 
