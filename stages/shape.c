@@ -95,6 +95,7 @@ event_shape_new(struct event_shape **out, const struct settings *s,
         .sample_rate_path = path_or_null(s->events_sample_rate),
         .time_unit = s->events_time_unit,
         .record_bytes_max = s->events_record_bytes_max,
+        .ask_weight_max = s->objective_ask_weight_max,
     };
     *out = e;
     return STATUS_OK;
@@ -309,6 +310,7 @@ objectives_fill(struct objective *out, const struct settings *s,
             .soft_warmup_examples = s->objective_soft_warmup,
             .cross_debias = s->objective_cross_debias,
             .teacher_shift = (float)log(s->objective_teacher_negative_rate),
+            .imagined_weight = (float)s->objective_imagined_weight,
         };
     }
 }

@@ -139,8 +139,15 @@ encode_row(struct emit *e, struct batch *b, size_t row, struct error *err)
     struct row *r = &b->rows[row];
     bool has_label = b->answered_by[row] != ANSWERED_BY_NONE;
     const struct label_frame *frame = &e->frames[b->answered_by[row]];
+    struct label label = {
+        .source = {.partition = r->source.partition,
+                   .offset = r->source.offset},
+        .logits = has_label ? e->logits : NULL,
+        .event = b->raw.data + r->start,
+        .event_bytes = r->bytes,
+    };
     enum status st =
-        bytes_reserve(&b->labels, label_frame_bytes_max(frame, r->bytes), err);
+        bytes_reserve(&b->labels, label_frame_bytes_max(frame, &label), err);
 
     if (st != STATUS_OK)
         return st;
@@ -148,9 +155,7 @@ encode_row(struct emit *e, struct batch *b, size_t row, struct error *err)
         gather_logits(e, b->columns, row);
     r->label_start = b->labels.used;
     r->label_bytes =
-        label_frame_write(frame, r->source.partition, r->source.offset,
-                          has_label ? e->logits : NULL, b->raw.data + r->start,
-                          r->bytes, b->labels.data + b->labels.used);
+        label_frame_write(frame, &label, b->labels.data + b->labels.used);
     b->labels.used += r->label_bytes;
     return STATUS_OK;
 }

@@ -104,6 +104,7 @@ lay_all(struct layout *l, const struct event_spec *spec, size_t row_max,
                  c->tasks != NULL ? &c->tasks[i] : &task);
     c->weight = take(l, row_max, sizeof(*c->weight));
     c->sample_rate = take(l, row_max, sizeof(*c->sample_rate));
+    c->ask_weight = take(l, row_max, sizeof(*c->ask_weight));
     c->time_ms = take(l, row_max, sizeof(*c->time_ms));
     c->teacher_id = take(l, row_max, sizeof(*c->teacher_id));
 }
@@ -150,4 +151,5 @@ columns_clear(struct columns *c)
 {
     assert(c != NULL);
     c->row_count = 0; /* offsets[0] of every bag is 0 from the beginning */
+    c->imagined_count = 0;
 }

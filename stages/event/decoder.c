@@ -221,11 +221,12 @@ clear_meta(struct event_meta *meta)
     meta->topic_id[0] = '\0';
     meta->teacher_name[0] = '\0';
     meta->teacher_version[0] = '\0';
+    meta->imagined = NULL;
+    meta->imagined_bytes = 0;
 }
 
-/* A row as if nothing at all had been in the event. */
-static void
-clear_row(struct decoder *d)
+void
+decoder_clear_row(struct decoder *d)
 {
     struct columns *c = d->columns;
     size_t row = d->row;
@@ -244,6 +245,7 @@ clear_row(struct decoder *d)
     }
     c->weight[row] = 1.0f;
     c->sample_rate[row] = 1.0f;
+    c->ask_weight[row] = 1.0f;
     c->time_ms[row] = 0;
     c->teacher_id[row] = 0;
     d->id_bad = false;
@@ -302,7 +304,7 @@ finish_row(struct decoder *d)
 static enum status
 read_label(struct decoder *d, const char *start, struct error *err)
 {
-    clear_row(d);
+    decoder_clear_row(d);
     d->scan.at = start;
     return label_read(d, err);
 }
@@ -381,7 +383,7 @@ read_object(struct decoder *d, struct error *err)
         st = read_label(d, start, err);
         return st == STATUS_OK ? read_end(s, err) : st;
     }
-    clear_row(d);
+    decoder_clear_row(d);
     if (!visit_event(d, &schema))
         return scan_error(s, err);
     st = read_end(s, err);
@@ -431,6 +433,34 @@ decoder_decode(struct decoder *d, const char *bytes, size_t len,
     d->counters.malformed += st == STATUS_MALFORMED;
     d->counters.too_big += st == STATUS_TOOBIG;
     return st;
+}
+
+size_t
+decoder_imagine(struct decoder *d, const char *list, size_t len,
+                struct columns *c, size_t most, const struct columns *from,
+                size_t like)
+{
+    size_t before = c->row_count;
+
+    OBJ_CHECK(d, DECODER_MAGIC);
+    assert(c->feature_count == d->spec->feature_count);
+    assert(c->task_count == d->spec->task_count && like < from->row_count);
+    if (most > c->row_max - before)
+        most = c->row_max - before;
+    d->columns = c;
+    d->meta = &d->own_meta;
+    scan_begin(&d->scan, list, len);
+    label_read_imagined(d, most);
+    for (size_t row = before; row < c->row_count; row++) {
+        c->weight[row] = from->weight[like];
+        c->ask_weight[row] = from->ask_weight[like];
+        c->time_ms[row] = from->time_ms[like];
+        c->teacher_id[row] = from->teacher_id[like];
+        c->sample_rate[row] = 1.0f;
+        for (size_t t = 0; t < c->task_count; t++)
+            c->tasks[t].has_outcome[row] = 0;
+    }
+    return c->row_count - before;
 }
 
 const struct decoder_counters *

@@ -80,6 +80,8 @@
  *   time missing or null             0
  *   time not readable, before 1970
  *   or after 9999                    0, time_bad
+ *   sample of a label record missing
+ *   or not as label_write writes it  as if the teacher was asked about all
  *   event id missing, null or ""     empty
  *   event id of a wrong type or
  *   longer than 256 bytes            empty, id_bad
@@ -131,6 +133,8 @@ struct event_meta {
     char topic_id[LABEL_TOPIC_ID_MAX + 1];
     char teacher_name[LABEL_TEACHER_MAX + 1];
     char teacher_version[LABEL_VERSION_MAX + 1];
+    const char *imagined; /* the list of them, lent by the record, or NULL */
+    size_t imagined_bytes;
 };
 
 /*
@@ -156,6 +160,19 @@ must_check enum status decoder_decode(struct decoder *d, const char *bytes,
                                       size_t len, struct columns *c, size_t row,
                                       struct event_meta *meta,
                                       struct error *err);
+
+/*
+ * decoder_imagine reads the imagined events of a label record, list as
+ * event_meta has it, into rows behind c->row_count, at most `most` and as many
+ * as there is room for, and gives their number. like is the row of `from` that
+ * was read from the same record: the imagined ones have its time and weights,
+ * and no outcome. One without an answer is passed over; what is no such event
+ * ends the list. d is a decoder for nothing else, so that it keeps what it
+ * remembers of records, and counts. Allocates: nothing.
+ */
+size_t decoder_imagine(struct decoder *d, const char *list, size_t len,
+                       struct columns *c, size_t most,
+                       const struct columns *from, size_t like);
 
 /* These lend counters since decoder_new, valid until decoder_free. */
 const struct decoder_counters *decoder_counters(const struct decoder *d);

@@ -8,6 +8,7 @@
 #include "daemon/base/hash.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 /* Reads a text of at most max bytes into out, NUL-terminated. */
@@ -224,11 +225,120 @@ read_event(struct decoder *d, struct error *err)
     return visit_event(d, &schema) ? STATUS_OK : scan_error(&d->scan, err);
 }
 
+/* How it was decided whether to ask: the probability becomes a weight. */
+static enum status
+read_sample(struct decoder *d, struct error *err)
+{
+    double most = fmax(d->spec->ask_weight_max, 1.0);
+    struct scan_level level = {.count = 0};
+    const struct scan_memo *m;
+    struct value v;
+
+    if (!scan_value(&d->scan, &v))
+        return scan_error(&d->scan, err);
+    if (v.kind == VALUE_LIST)
+        return skip(d, err);
+    if (v.kind != VALUE_OBJECT)
+        return STATUS_OK;
+    if (!scan_open(&d->scan, &level))
+        return scan_error(&d->scan, err);
+    while ((m = scan_member(&d->scan, &level)) != NULL) {
+        const char *start = d->scan.at;
+        double rate;
+
+        if (key_is(&m->key, "rate") && scan_value(&d->scan, &v)) {
+            rate = v.kind == VALUE_NUMBER ? value_double(&v) : 0.0;
+            if (rate > 0.0 && rate <= 1.0)
+                d->columns->ask_weight[d->row] = (float)fmin(1.0 / rate, most);
+            d->scan.at = start;
+        }
+        if (scan_failed(&d->scan) || !scan_skip(&d->scan))
+            break;
+    }
+    return close_part(d, STATUS_OK, err);
+}
+
+/* Notes where the imagined events are; they are read once the label counts. */
+static enum status
+pass_imagined(struct decoder *d, struct error *err)
+{
+    const char *start;
+
+    scan_space(&d->scan);
+    start = d->scan.at;
+    if (!scan_skip(&d->scan))
+        return scan_error(&d->scan, err);
+    d->meta->imagined = start;
+    d->meta->imagined_bytes = (size_t)(d->scan.at - start);
+    return STATUS_OK;
+}
+
+/* Reads the imagined event whose { the scanner is at; false: the list cannot be
+ * gone on with. */
+static bool
+read_imagined(struct decoder *d, bool *is_whole)
+{
+    bool has_event = false;
+    bool has_answer = false;
+    struct scan_level level = {.count = 0};
+    const struct scan_memo *m;
+    struct error err;
+
+    decoder_clear_row(d);
+    d->meta->is_label = true;
+    if (!scan_open(&d->scan, &level))
+        return false;
+    while ((m = scan_member(&d->scan, &level)) != NULL) {
+        enum status st = STATUS_OK;
+
+        if (key_is(&m->key, "event")) {
+            st = read_event(d, &err);
+            has_event = st == STATUS_OK;
+        } else if (key_is(&m->key, "soft_label")) {
+            st = read_soft_label(d, &err);
+        } else {
+            st = skip(d, &err);
+        }
+        if (st != STATUS_OK)
+            return false;
+    }
+    for (size_t t = 0; t < d->spec->task_count; t++)
+        has_answer = has_answer || d->columns->tasks[t].has_teacher[d->row];
+    *is_whole = has_event && has_answer;
+    return !scan_failed(&d->scan);
+}
+
+void
+label_read_imagined(struct decoder *d, size_t most)
+{
+    struct columns *c = d->columns;
+    struct scan_level level = {.count = 0};
+    size_t count = 0;
+    struct value v;
+
+    if (!scan_value(&d->scan, &v) || v.kind != VALUE_LIST ||
+        !scan_open(&d->scan, &level))
+        return;
+    while (count < most && scan_element(&d->scan, &level)) {
+        bool is_whole = false;
+
+        if (!scan_value(&d->scan, &v) || v.kind != VALUE_OBJECT)
+            return;
+        d->row = c->row_count;
+        if (!read_imagined(d, &is_whole))
+            return;
+        c->row_count += is_whole;
+        count += is_whole;
+    }
+}
+
 enum part {
     PART_EVENT,
     PART_SOURCE,
     PART_SOFT_LABEL,
     PART_TEACHER,
+    PART_SAMPLE,
+    PART_IMAGINED,
     PARTS,
     PARTS_NEEDED = PART_TEACHER, /* those before it */
 };
@@ -242,6 +352,10 @@ find_part(const struct key *key)
         return PART_SOURCE;
     if (key_is(key, "soft_label"))
         return PART_SOFT_LABEL;
+    if (key_is(key, "sample"))
+        return PART_SAMPLE;
+    if (key_is(key, "imagined"))
+        return PART_IMAGINED;
     return key_is(key, "teacher") ? PART_TEACHER : PARTS;
 }
 
@@ -257,6 +371,10 @@ read_part(struct decoder *d, enum part part, struct error *err)
         return read_soft_label(d, err);
     case PART_TEACHER:
         return read_teacher(d, err);
+    case PART_SAMPLE:
+        return read_sample(d, err);
+    case PART_IMAGINED:
+        return pass_imagined(d, err);
     case PARTS:
         break;
     }

@@ -74,6 +74,13 @@ must_check bool visit_event(struct decoder *d, const char **schema);
  */
 must_check enum status label_read(struct decoder *d, struct error *err);
 
+/* label_read_imagined reads the list of imagined events that the scanner is
+ * before into rows from the columns' row_count on, at most `most`. */
+void label_read_imagined(struct decoder *d, size_t most);
+
+/* decoder_clear_row makes the row as if nothing at all was in the event. */
+void decoder_clear_row(struct decoder *d);
+
 /* value_feature puts a scalar, or the fact that there is a list or object,
  * into a feature's column; of a bag it may come several times. */
 void value_feature(struct decoder *d, size_t feature, const struct value *v);

@@ -22,6 +22,9 @@
 /* All keys, brackets and integers of a record, generously. */
 #define FRAME_BYTES 512
 
+/* So of one imagined event, and of the list of them. */
+#define IMAGINED_BYTES 64
+
 /* So of one header: base64 of one byte is four, and less a byte later on. */
 #define HEADER_BYTES 64
 
@@ -79,10 +82,9 @@ put_teacher(struct json_writer *w, const struct label *label)
 }
 
 static void
-put_soft_label(struct json_writer *w, const struct label *label)
+put_soft_label(struct json_writer *w, const struct label *label,
+               const float *logits)
 {
-    const float *logits = label->logits;
-
     json_put_key(w, "soft_label");
     json_open_object(w);
     for (size_t t = 0; logits != NULL && t < label->task_count; t++) {
@@ -101,6 +103,44 @@ put_soft_label(struct json_writer *w, const struct label *label)
         logits += width;
     }
     json_close_object(w);
+}
+
+static void
+put_choice(struct json_writer *w, const struct label_choice *choice)
+{
+    if (choice == NULL)
+        return;
+    assert(strlen(choice->by) <= LABEL_WAY_MAX);
+    assert(choice->rate > 0.0 && choice->rate <= 1.0);
+    json_put_key(w, "sample");
+    json_open_object(w);
+    json_put_key(w, "by");
+    json_put_string(w, choice->by);
+    json_put_key(w, "rate");
+    json_put_float(w, (float)choice->rate);
+    json_put_key(w, "chosen");
+    json_put_bool(w, choice->is_chosen);
+    json_close_object(w);
+}
+
+static void
+put_imagined(struct json_writer *w, const struct label *label)
+{
+    assert(label->imagined_count <= LABEL_IMAGINED_MAX);
+    if (label->imagined_count == 0)
+        return;
+    json_put_key(w, "imagined");
+    json_open_array(w);
+    for (size_t i = 0; i < label->imagined_count; i++) {
+        const struct label_imagined *event = &label->imagined[i];
+
+        json_open_object(w);
+        put_soft_label(w, label, event->logits);
+        json_put_key(w, "event");
+        json_put_raw(w, event->event, event->event_bytes);
+        json_close_object(w);
+    }
+    json_close_array(w);
 }
 
 static bool
@@ -161,22 +201,45 @@ label_write(const struct label *label, char *buf, size_t capacity, size_t *len,
     json_put_string(&w, LABEL_SCHEMA);
     put_source(&w, &label->source);
     put_teacher(&w, label);
-    put_soft_label(&w, label);
+    put_soft_label(&w, label, label->logits);
+    put_choice(&w, label->choice);
     put_event(&w, label);
+    put_imagined(&w, label);
     return finish(&w, len, err);
+}
+
+/* Room for the soft label of any event. */
+static size_t
+soft_label_bytes_max(const struct event_task *tasks, size_t task_count)
+{
+    size_t bytes = 0;
+
+    for (size_t t = 0; t < task_count; t++) {
+        bytes += strlen(tasks[t].name) * ESCAPED_BYTES + 8;
+        bytes += event_logit_width(&tasks[t]) * 20;
+    }
+    return bytes;
 }
 
 size_t
 label_bytes_max(const struct event_task *tasks, size_t task_count,
                 size_t event_bytes)
 {
-    size_t texts = SOURCE_BYTES + LABEL_TEACHER_MAX + LABEL_VERSION_MAX;
-    size_t bytes = FRAME_BYTES + event_bytes + texts * ESCAPED_BYTES;
+    size_t texts =
+        SOURCE_BYTES + LABEL_TEACHER_MAX + LABEL_VERSION_MAX + LABEL_WAY_MAX;
 
-    for (size_t t = 0; t < task_count; t++) {
-        bytes += strlen(tasks[t].name) * ESCAPED_BYTES + 8;
-        bytes += event_logit_width(&tasks[t]) * 20;
-    }
+    return FRAME_BYTES + event_bytes + texts * ESCAPED_BYTES +
+           soft_label_bytes_max(tasks, task_count);
+}
+
+size_t
+label_imagined_bytes_max(const struct label *label)
+{
+    size_t bytes = IMAGINED_BYTES;
+
+    for (size_t i = 0; i < label->imagined_count; i++)
+        bytes += IMAGINED_BYTES + label->imagined[i].event_bytes +
+                 soft_label_bytes_max(label->tasks, label->task_count);
     return bytes;
 }
 

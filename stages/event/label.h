@@ -7,6 +7,7 @@
 
 #include "daemon/base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,11 @@
 #define LABEL_TEACHER_MAX  127
 #define LABEL_VERSION_MAX  127
 #define LABEL_STAGE_MAX    63
+#define LABEL_WAY_MAX      31
+
+/* The most imagined events of one label, and the most bytes of all of them. */
+#define LABEL_IMAGINED_MAX       16
+#define LABEL_IMAGINED_BYTES_MAX 262144
 
 /* Where an event came from. */
 struct label_source {
@@ -37,6 +43,23 @@ struct label_source {
     const char *topic_id; /* Kafka's id of the topic; NULL: not known */
 };
 
+/*
+ * How it was decided whether the teacher is asked about an event. Also of an
+ * event that it was not asked about.
+ */
+struct label_choice {
+    const char *by; /* the way of choosing, at most LABEL_WAY_MAX bytes */
+    double rate;    /* the probability with which it was to be asked, (0, 1] */
+    bool is_chosen;
+};
+
+/* An event that never happened, and what the teacher said of it. */
+struct label_imagined {
+    const float *logits; /* as in struct label, never NULL */
+    const char *event;   /* one line of JSON without space around it */
+    size_t event_bytes;
+};
+
 /* What a label record is made of; everything is borrowed. */
 struct label {
     struct label_source source;
@@ -46,8 +69,11 @@ struct label {
     size_t task_count;
     const float *logits; /* all tasks side by side in order; NULL: the event
                             goes out unlabeled, "soft_label":{} */
-    const char *event;   /* the bytes as they came, accepted by a decoder */
+    const struct label_choice *choice; /* NULL: all events are asked about */
+    const char *event; /* the bytes as they came, accepted by a decoder */
     size_t event_bytes;
+    const struct label_imagined *imagined; /* (imagined_count) */
+    size_t imagined_count;                 /* at most LABEL_IMAGINED_MAX */
 };
 
 /*
@@ -61,10 +87,12 @@ must_check enum status label_write(const struct label *label, char *buf,
                                    size_t capacity, size_t *len,
                                    struct error *err);
 
-/* label_bytes_max is room for any label of these tasks and events of at most
- * event_bytes. */
+/* label_bytes_max is room for any label of these tasks and an event of at most
+ * event_bytes, without imagined ones; label_imagined_bytes_max is what those
+ * that a label has need beside that. */
 size_t label_bytes_max(const struct event_task *tasks, size_t task_count,
                        size_t event_bytes);
+size_t label_imagined_bytes_max(const struct label *label);
 
 /*
  * record_source reads the source out of a label record or a dead letter

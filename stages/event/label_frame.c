@@ -20,6 +20,15 @@
 #define OFFSET    ",\"offset\":"
 #define ROW_END   "},\"event\":{}}\n" /* of a label without logits */
 
+/* What a choice has beside its numbers. */
+#define CHOICE_BYTES                                                           \
+    (sizeof(",\"sample\":{\"by\":,\"rate\":,\"chosen\":false}") +              \
+     (size_t)LABEL_WAY_MAX * 6 + 2)
+
+#define IMAGINED       ",\"imagined\":["
+#define IMAGINED_LABEL "{\"soft_label\":{"
+#define IMAGINED_EVENT "},\"event\":"
+
 void
 label_frame_init(struct label_frame *f)
 {
@@ -46,7 +55,7 @@ add_key(struct label_frame *f, const struct event_task *task, struct error *err)
     json_open_array(&w);
     assert(!w.is_full && w.len < sizeof(text));
     text[w.len] = '\0';
-    f->row_bytes_max += w.len + event_logit_width(task) * (DIGITS_MAX + 1) + 2;
+    f->soft_bytes_max += w.len + event_logit_width(task) * (DIGITS_MAX + 1) + 2;
     return bytes_append(&f->text, text + 1, w.len, err);
 }
 
@@ -64,6 +73,8 @@ label_frame_set(struct label_frame *f, const struct label *label,
     like.source.partition = 0;
     like.source.offset = 0;
     like.logits = NULL;
+    like.choice = NULL;
+    like.imagined_count = 0;
     like.event = "{}";
     like.event_bytes = 2;
     bytes_clear(text);
@@ -81,8 +92,10 @@ label_frame_set(struct label_frame *f, const struct label *label,
     f->tail_bytes = len - (size_t)(cut - text->data) - (sizeof(ROW_END) - 1);
     memmove(text->data + f->head_bytes, cut, f->tail_bytes);
     text->used = f->head_bytes + f->tail_bytes;
-    f->row_bytes_max =
-        text->used + (size_t)2 * DIGITS_MAX + sizeof(OFFSET ROW_END);
+    f->row_bytes_max = text->used + (size_t)3 * DIGITS_MAX +
+                       sizeof(OFFSET ROW_END) + CHOICE_BYTES +
+                       sizeof(IMAGINED) + 1;
+    f->soft_bytes_max = 0;
     f->tasks = label->tasks;
     f->task_count = label->task_count;
     for (size_t t = 0; t < f->task_count && st == STATUS_OK; t++)
@@ -91,9 +104,14 @@ label_frame_set(struct label_frame *f, const struct label *label,
 }
 
 size_t
-label_frame_bytes_max(const struct label_frame *f, size_t event_bytes)
+label_frame_bytes_max(const struct label_frame *f, const struct label *label)
 {
-    return f->row_bytes_max + event_bytes;
+    size_t bytes = f->row_bytes_max + f->soft_bytes_max + label->event_bytes;
+
+    for (size_t i = 0; i < label->imagined_count; i++)
+        bytes += sizeof(IMAGINED_LABEL IMAGINED_EVENT) + 2 + f->soft_bytes_max +
+                 label->imagined[i].event_bytes;
+    return bytes;
 }
 
 static char *
@@ -170,23 +188,62 @@ put_event(const char *event, size_t len, char *out)
     return out + len;
 }
 
+static char *
+put_choice(const struct label_choice *choice, char *out)
+{
+    struct json_writer w;
+
+    json_writer_init(&w, out, CHOICE_BYTES, 0);
+    json_put_raw(&w, ",\"sample\":{\"by\":", 16);
+    json_put_string(&w, choice->by);
+    assert(!w.is_full);
+    out += w.len;
+    out = put(out, ",\"rate\":", 8);
+    out += digits_float(out, (float)choice->rate);
+    return choice->is_chosen ? put(out, ",\"chosen\":true}", 15)
+                             : put(out, ",\"chosen\":false}", 16);
+}
+
+static char *
+put_imagined(const struct label_frame *f, const struct label *label, char *out)
+{
+    out = put(out, IMAGINED, sizeof(IMAGINED) - 1);
+    for (size_t i = 0; i < label->imagined_count; i++) {
+        const struct label_imagined *event = &label->imagined[i];
+
+        if (i > 0)
+            *out++ = ',';
+        out = put(out, IMAGINED_LABEL, sizeof(IMAGINED_LABEL) - 1);
+        out = put_logits(f, event->logits, out);
+        out = put(out, IMAGINED_EVENT, sizeof(IMAGINED_EVENT) - 1);
+        out = put(out, event->event, event->event_bytes);
+        *out++ = '}';
+    }
+    *out++ = ']';
+    return out;
+}
+
 size_t
-label_frame_write(const struct label_frame *f, int32_t partition,
-                  int64_t offset, const float *logits, const char *event,
-                  size_t event_bytes, char *out)
+label_frame_write(const struct label_frame *f, const struct label *label,
+                  char *out)
 {
     const char *text = f->text.data;
     char *at = put(out, text, f->head_bytes);
 
-    assert(partition >= 0 && offset >= 0);
-    at += digits_int(at, partition);
+    assert(label->source.partition >= 0 && label->source.offset >= 0);
+    at += digits_int(at, label->source.partition);
     at = put(at, OFFSET, sizeof(OFFSET) - 1);
-    at += digits_int(at, offset);
+    at += digits_int(at, label->source.offset);
     at = put(at, text + f->head_bytes, f->tail_bytes);
-    if (logits != NULL)
-        at = put_logits(f, logits, at);
-    at = put(at, "},\"event\":", 10);
-    at = put_event(event, event_bytes, at);
+    if (label->logits != NULL)
+        at = put_logits(f, label->logits, at);
+    *at++ = '}';
+    if (label->choice != NULL)
+        at = put_choice(label->choice, at);
+    at = put(at, ",\"event\":", 9);
+    at = put_event(label->event, label->event_bytes, at);
+    if (label->imagined_count > 0)
+        at = put_imagined(f, label, at);
     at = put(at, "}\n", 2);
     return (size_t)(at - out);
 }

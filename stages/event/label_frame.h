@@ -17,7 +17,8 @@ struct label_frame {
     size_t tail_bytes; /* from behind the offset to the soft label */
     const struct event_task *tasks;
     size_t task_count;
-    size_t row_bytes_max; /* beside the event */
+    size_t row_bytes_max;  /* beside the events */
+    size_t soft_bytes_max; /* of a soft label's tasks */
 };
 
 /* label_frame_init begins an empty frame; label_frame_fini frees it. */
@@ -25,25 +26,25 @@ void label_frame_init(struct label_frame *f);
 void label_frame_fini(struct label_frame *f);
 
 /*
- * label_frame_set takes over all of a label but its partition, offset, logits
- * and event; borrows its tasks until the next call. NOMEM. Thread: any.
- * Allocates: at the first calls, until a frame fits.
+ * label_frame_set takes over the teacher of a label, its tasks (borrowed until
+ * the next call) and, of its source, all but partition and offset. NOMEM.
+ * Thread: any. Allocates: at the first calls, until a frame fits.
  */
 must_check enum status label_frame_set(struct label_frame *f,
                                        const struct label *label,
                                        struct error *err);
 
-/* label_frame_bytes_max is room for any label of this frame with an event of
- * at most event_bytes. */
-size_t label_frame_bytes_max(const struct label_frame *f, size_t event_bytes);
+/* label_frame_bytes_max is room for this label in this frame. */
+size_t label_frame_bytes_max(const struct label_frame *f,
+                             const struct label *label);
 
 /*
- * label_frame_write writes the label and its line feed, as label_write does,
- * and gives its length. logits as in struct label, and so may be NULL; out has
- * room for label_frame_bytes_max. Thread: any. Allocates: nothing.
+ * label_frame_write writes a label and its line feed, as label_write does, and
+ * gives its length. Of the label it reads partition, offset, logits, choice,
+ * event and imagined events; out has room for label_frame_bytes_max. Thread:
+ * any. Allocates: nothing.
  */
-size_t label_frame_write(const struct label_frame *f, int32_t partition,
-                         int64_t offset, const float *logits, const char *event,
-                         size_t event_bytes, char *out);
+size_t label_frame_write(const struct label_frame *f, const struct label *label,
+                         char *out);
 
 #endif

@@ -20,8 +20,9 @@
 #define EVENT_RECORD_BYTES_MAX 65536
 #define EVENT_IDS_MAX          500
 
-/* What a label record may have beside its event. */
-#define EVENT_LABEL_BYTES_MAX 65536
+/* What a label record may have beside its event: 64 KiB, and 256 KiB of
+ * imagined events. */
+#define EVENT_LABEL_BYTES_MAX 327680
 
 /* The deepest nesting of an event. */
 #define EVENT_DEPTH_MAX 32
@@ -89,6 +90,7 @@ struct event_spec {
     const char *sample_rate_path; /* NULL: nothing was sampled */
     enum time_unit time_unit;
     size_t record_bytes_max; /* of an event; 0: EVENT_RECORD_BYTES_MAX */
+    double ask_weight_max;   /* of columns.ask_weight; 0: 1 */
 };
 
 /* event_column_kind is the kind of the column that a feature fills. */

@@ -11,6 +11,12 @@
  * task. B below is row_count. Whoever made the columns owns all their memory;
  * the models only borrow it. A model names the columns that it sees, so
  * teacher and student can see different features of the same batch.
+ *
+ * The last imagined_count rows are *imagined*: pairs that never happened, made
+ * of two events, with a teacher's answer and no outcome. Behind all real rows,
+ * so that whoever wants none of them takes a copy of the struct with a smaller
+ * row_count and imagined_count 0. They are no examples: no model counts their
+ * ids as seen, no curve judges them.
  */
 
 enum feature_kind {
@@ -50,7 +56,8 @@ struct outcome_column {
 };
 
 struct columns {
-    size_t row_count; /* B */
+    size_t row_count;      /* B */
+    size_t imagined_count; /* of them, the last ones */
     size_t row_max;
     size_t feature_count;
     struct column *features;
@@ -58,11 +65,20 @@ struct columns {
     struct outcome_column *tasks;
     float *weight;        /* (B) of the row in every loss, 1 by default */
     float *sample_rate;   /* (B) of negatives, (0, 1], on positives too */
+    float *ask_weight;    /* (B) inverse of the probability with which the
+                             teacher was asked, capped; 1: all were */
     int64_t *time_ms;     /* (B) event time, ms since 1970; 0 where unknown */
     uint64_t *teacher_id; /* (B) who answered, by name and version; 0: nobody,
                              or not known */
     const float *soft_weight; /* (B) of the row in soft losses alone, beside
                                  weight; NULL: 1 each */
 };
+
+/* columns_real is the number of rows that happened. */
+static inline size_t
+columns_real(const struct columns *c)
+{
+    return c->row_count - c->imagined_count;
+}
 
 #endif

@@ -325,6 +325,7 @@ add_task_row(struct curve *c, size_t t, const struct columns *columns, size_t r,
         task->has_teacher ? o->teacher + r * task->width : NULL, student,
         baseline};
     float corrected[CURVE_MODELS];
+    double weight = (double)columns->weight[r];
 
     assert(o->kind == task->kind && o->width == task->width);
     if (!o->has_outcome[r] || (task->has_teacher && !o->has_teacher[r]))
@@ -339,8 +340,9 @@ add_task_row(struct curve *c, size_t t, const struct columns *columns, size_t r,
             answers[m] = &corrected[m];
         }
     }
-    count_row(c, t, o->outcome[r], (double)columns->weight[r], answers,
-              is_judged);
+    if (task->has_teacher)
+        weight *= (double)columns->ask_weight[r];
+    count_row(c, t, o->outcome[r], weight, answers, is_judged);
 }
 
 void
@@ -353,7 +355,7 @@ curve_add(struct curve *c, const struct columns *columns, const float *student,
     spec = &c->spec;
     assert(columns != NULL && student != NULL);
     assert((baseline != NULL) == spec->has_baseline);
-    for (size_t r = 0; r < columns->row_count; r++) {
+    for (size_t r = 0; r < columns_real(columns); r++) {
         bool is_judged = columns->time_ms[r] >= spec->judge_from_ms;
 
         turn_slices(c);

@@ -73,7 +73,9 @@ const struct curve_spec *curve_spec(const struct curve *c);
  * baseline the same of the baseline; NULL exactly when there is none
  *
  * The teacher's answers are those in the columns. Binary answers of a row that
- * was kept with a sample rate r are judged as the loss is, at z - log r.
+ * was kept with a sample rate r are judged as the loss is, at z - log r. Where
+ * the teacher is among those judged, rows weigh ask_weight more. Imagined rows
+ * are passed over.
  * Thread: one at a time. Allocates: nothing.
  */
 void curve_add(struct curve *c, const struct columns *columns,

@@ -189,15 +189,49 @@ lookup_aim(struct lookup *l, const struct columns *c, size_t piece)
     table_aim(l->table, p.probes, p.id_count);
 }
 
+/* How many of a piece's ids are of rows that happened. */
+static size_t
+real_ids(const struct lookup *l, const struct columns *c, const struct piece *p)
+{
+    size_t end = at_most(p->end, columns_real(c));
+    const uint32_t *offsets = c->features[l->column].offsets;
+
+    if (end <= p->first)
+        return 0;
+    return l->kind == FEATURE_BAG ? offsets[end] - offsets[p->first]
+                                  : end - p->first;
+}
+
 /* Counts or only finds ids. */
 static void
-look_up(struct lookup *l, struct table_probe *probes, size_t n,
+look_up(struct lookup *l, const struct columns *c, const struct piece *p,
         const int64_t *now_s)
 {
-    if (now_s != NULL)
-        table_see(l->table, probes, n, *now_s);
+    size_t real;
+
+    if (now_s == NULL) {
+        table_find(l->table, p->probes, p->id_count);
+        return;
+    }
+    real = real_ids(l, c, p);
+    table_see(l->table, p->probes, real, *now_s);
+    table_touch(l->table, p->probes + real, p->id_count - real);
+}
+
+/* The payload of row 0, which an empty bag takes. */
+static float *
+empty_bag(struct lookup *l, bool is_changed)
+{
+    const uint64_t missing = ID_MISSING;
+    struct table_probe empty;
+
+    table_ask(l->table, &missing, 1, &empty);
+    table_aim(l->table, &empty, 1);
+    if (is_changed)
+        table_touch(l->table, &empty, 1);
     else
-        table_find(l->table, probes, n);
+        table_find(l->table, &empty, 1);
+    return empty.payload;
 }
 
 static void
@@ -205,22 +239,17 @@ look_up_piece(struct lookup *l, const struct columns *c, size_t piece,
               const int64_t *now_s, struct matrix x)
 {
     struct piece p = find_piece(l, c, piece);
-    const uint64_t missing = ID_MISSING;
-    struct table_probe empty;
 
     assert(x.rows == c->row_count && l->offset + l->width <= x.columns);
     assert(l->linear_offset + l->linear <= x.columns);
     if (p.end == p.first)
         return;
-    look_up(l, p.probes, p.id_count, now_s);
+    look_up(l, c, &p, now_s);
     if (l->kind != FEATURE_BAG) {
         gather_one(l, &p, x);
         return;
     }
-    table_ask(l->table, &missing, 1, &empty);
-    table_aim(l->table, &empty, 1);
-    look_up(l, &empty, 1, now_s);
-    gather_bags(l, c, &p, empty.payload, x);
+    gather_bags(l, c, &p, empty_bag(l, now_s != NULL), x);
 }
 
 void

@@ -71,8 +71,9 @@ void lookup_aim(struct lookup *l, const struct columns *c, size_t piece);
 void lookup_find(struct lookup *l, const struct columns *c, size_t piece,
                  struct matrix x);
 
-/* lookup_see counts and admits a piece's ids at now_s, and writes its inputs as
- * lookup_find does. The pieces of a batch come in order, from 0. */
+/* lookup_see counts and admits a piece's ids at now_s, but for those of
+ * imagined rows, and writes its inputs as lookup_find does. The pieces of a
+ * batch come in order, from 0. */
 void lookup_see(struct lookup *l, const struct columns *c, size_t piece,
                 int64_t now_s, struct matrix x);
 

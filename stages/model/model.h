@@ -143,6 +143,8 @@ struct objective {
     float teacher_shift; /* BINARY: added to the teacher's logits first: log
                             of the rate at which its own negatives were kept,
                             when nothing corrected its answers */
+    float imagined_weight; /* times soft_weight: of the mean soft loss of the
+                              imagined rows, beside that of the real ones */
 };
 
 struct task_loss {

@@ -79,7 +79,8 @@ struct task {
 struct task_plan {
     struct objective objective;
     double hard_scale; /* weight / rows of the batch that have an outcome */
-    double soft_scale;
+    double soft_scale; /* of real rows, and of imagined ones, likewise */
+    double imagined_scale;
     double adapter_scale; /* 1 / rows that have both */
 };
 

@@ -166,7 +166,7 @@ adapt_row(struct model *m, struct worker *w, size_t t, size_t r,
     double loss;
 
     adapter_forward(&a, w->adapted, w->adapter, teacher);
-    if (y->has_outcome[r] == 0)
+    if (y->has_outcome[r] == 0 || r >= columns_real(c))
         return w->adapted;
     memset(w->dadapted, 0, task->width * sizeof(*w->dadapted));
     loss = loss_hard(task->task->kind, w->adapted, task->width, y->outcome[r],
@@ -207,9 +207,11 @@ soft_row(struct model *m, struct worker *w, size_t t, size_t r, float *dz)
     const struct columns *c = m->batch;
     const float *z = m->logits + r * (m->L + m->A);
     bool is_auxiliary = task->auxiliary != NONE;
+    bool is_imagined = r >= columns_real(c);
     size_t at = is_auxiliary ? task->auxiliary : task->at;
     double trust = c->soft_weight == NULL ? 1.0 : (double)c->soft_weight[r];
-    double scale = plan->soft_scale * (double)c->weight[r] * trust;
+    double scale = (is_imagined ? plan->imagined_scale : plan->soft_scale) *
+                   (double)c->weight[r] * (double)c->ask_weight[r] * trust;
     struct soft_loss soft = {
         .kind = task->task->kind,
         .distill = plan->objective.distill,
@@ -221,8 +223,10 @@ soft_row(struct model *m, struct worker *w, size_t t, size_t r, float *dz)
     double loss = loss_soft(&soft, z + at, taught_logits(m, w, t, r),
                             task->width, scale, scale != 0.0 ? dz + at : NULL);
 
-    w->losses[t].soft += loss;
-    w->losses[t].soft_rows++;
+    if (!is_imagined) {
+        w->losses[t].soft += loss;
+        w->losses[t].soft_rows++;
+    }
     w->objective += scale != 0.0 ? scale * loss : 0.0;
 }
 
@@ -230,9 +234,10 @@ soft_row(struct model *m, struct worker *w, size_t t, size_t r, float *dz)
 static void
 row_losses(struct model *m, struct worker *w, size_t t, size_t r, float *dz)
 {
-    const struct outcome_column *y = &m->batch->tasks[m->tasks[t].task->column];
+    const struct columns *c = m->batch;
+    const struct outcome_column *y = &c->tasks[m->tasks[t].task->column];
 
-    if (y->has_outcome[r] != 0)
+    if (y->has_outcome[r] != 0 && r < columns_real(c))
         hard_row(m, w, t, r, dz);
     if (y->has_teacher[r] != 0)
         soft_row(m, w, t, r, dz);
@@ -313,7 +318,8 @@ change_part(void *ctx, size_t number)
         const struct column *c = &m->batch->features[f->column];
 
         if (f->standardize)
-            standardize_learn(&m->numerics[i].stats, c->values, c->present, B);
+            standardize_learn(&m->numerics[i].stats, c->values, c->present,
+                              columns_real(m->batch));
     }
     expire_part(ctx, number);
 }
@@ -354,37 +360,50 @@ model_predict(struct model *m, const struct columns *c, float *logits)
     m->batch = NULL;
 }
 
-/* weight by the number of rows that have both; also_has may be has. */
+/*
+ * What each of a loss's rows [first, end) that have both weighs so that their
+ * mean weighs weight. also_has may be has; row_weights (B) may be NULL: all the
+ * same.
+ */
 static double
-mean_scale(double weight, const uint8_t *has, const uint8_t *also_has, size_t B)
+mean_scale(double weight, const uint8_t *has, const uint8_t *also_has,
+           const float *row_weights, size_t first, size_t end)
 {
-    size_t rows = 0;
+    double sum = 0.0;
 
-    for (size_t r = 0; r < B; r++)
-        rows += has[r] != 0 && also_has[r] != 0;
-    return rows == 0 ? 0.0 : weight / (double)rows;
+    for (size_t r = first; r < end; r++) {
+        if (has[r] != 0 && also_has[r] != 0)
+            sum += row_weights == NULL ? 1.0 : (double)row_weights[r];
+    }
+    return sum == 0.0 ? 0.0 : weight / sum;
 }
 
 static void
 plan_losses(struct model *m, const struct objective *objectives)
 {
     uint64_t n = (uint64_t)m->counters[COUNTER_EXAMPLES];
-    size_t B = m->batch->row_count;
+    const struct columns *c = m->batch;
+    size_t real = columns_real(c);
 
     for (size_t t = 0; t < m->task_count; t++) {
         struct task_plan *p = &m->plans[t];
-        const struct outcome_column *y =
-            &m->batch->tasks[m->tasks[t].task->column];
+        const struct outcome_column *y = &c->tasks[m->tasks[t].task->column];
         double soft = (double)objectives[t].soft_weight;
 
         assert(y->kind == m->tasks[t].task->kind);
         p->objective = objectives[t];
         if (n < p->objective.soft_warmup_examples)
             soft *= (double)n / (double)p->objective.soft_warmup_examples;
-        p->hard_scale = mean_scale((double)objectives[t].hard_weight,
-                                   y->has_outcome, y->has_outcome, B);
-        p->soft_scale = mean_scale(soft, y->has_teacher, y->has_teacher, B);
-        p->adapter_scale = mean_scale(1.0, y->has_teacher, y->has_outcome, B);
+        p->hard_scale =
+            mean_scale((double)objectives[t].hard_weight, y->has_outcome,
+                       y->has_outcome, NULL, 0, real);
+        p->soft_scale = mean_scale(soft, y->has_teacher, y->has_teacher,
+                                   c->ask_weight, 0, real);
+        p->adapter_scale =
+            mean_scale(1.0, y->has_teacher, y->has_outcome, NULL, 0, real);
+        p->imagined_scale = mean_scale(
+            soft * (double)objectives[t].imagined_weight, y->has_teacher,
+            y->has_teacher, c->ask_weight, real, c->row_count);
     }
 }
 
@@ -476,14 +495,14 @@ model_step(struct model *m, const struct columns *c,
     begin_batch(m, c);
     counters[COUNTER_CLOCK_MS] =
         event_clock_advance(counters[COUNTER_CLOCK_MS], c->time_ms,
-                            c->row_count, m->times, m->clock_step_ms);
+                            columns_real(c), m->times, m->clock_step_ms);
     plan_losses(m, objectives);
     if (m->spec.threads > 1)
         helpers_run(m->helpers, see_part, m);
     helpers_run(m->helpers, learn_part, m);
     step->is_skipped = !sum_up(m, step);
     counters[COUNTER_STEPS]++;
-    counters[COUNTER_EXAMPLES] += (int64_t)c->row_count;
+    counters[COUNTER_EXAMPLES] += (int64_t)columns_real(c);
     if (step->is_skipped) {
         helpers_run(m->helpers, expire_part, m);
     } else {

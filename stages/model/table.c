@@ -366,6 +366,23 @@ table_see(struct table *t, struct table_probe *probes, size_t n, int64_t now_s)
 }
 
 void
+table_touch(struct table *t, struct table_probe *probes, size_t n)
+{
+    OBJ_CHECK(t, TABLE_MAGIC);
+    for (size_t i = 0; i < n; i++) {
+        struct table_probe *p = &probes[i];
+
+        if (p->row == 0 || meta_of(p)->id != p->id) {
+            p->row = p->id == ID_MISSING
+                         ? 0
+                         : table_store_find(&t->rows, p->hash, p->id);
+            p->payload = table_store_payload(&t->rows, p->row);
+        }
+        table_store_keep(&t->rows, p->row);
+    }
+}
+
+void
 table_expire(struct table *t, int64_t now_s)
 {
     uint32_t now = cut_time(now_s);

@@ -82,6 +82,12 @@ void table_see(struct table *t, struct table_probe *probes, size_t n,
                int64_t now_s);
 
 /*
+ * table_touch writes row and payload of each of n probes as they stand after
+ * table_see, which may be changed likewise; counts and admits nothing.
+ */
+void table_touch(struct table *t, struct table_probe *probes, size_t n);
+
+/*
  * table_expire walks a bounded piece of the rows and frees those not seen for
  * expire_after_s before now_s; called once a step, it turns through the whole
  * table over many steps. Deterministic: the cursor is part of the state.

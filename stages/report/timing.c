@@ -81,6 +81,7 @@ make_views(struct views *v, const struct model *m, const struct columns *c,
         batch->tasks = NULL;
         batch->weight = c->weight + i * rows;
         batch->sample_rate = c->sample_rate + i * rows;
+        batch->ask_weight = c->ask_weight + i * rows;
         batch->time_ms = c->time_ms + i * rows;
         for (size_t f = 0; f < c->feature_count; f++)
             batch->features[f] = view_column(

@@ -84,6 +84,7 @@ make_columns(struct columns *c, size_t B)
         .tasks = bench_alloc(1, sizeof(struct outcome_column)),
         .weight = bench_alloc(B, sizeof(float)),
         .sample_rate = bench_alloc(B, sizeof(float)),
+        .ask_weight = bench_alloc(B, sizeof(float)),
         .time_ms = bench_alloc(B, sizeof(int64_t)),
     };
     t = &c->tasks[0];
@@ -105,6 +106,7 @@ make_columns(struct columns *c, size_t B)
         t->has_teacher[b] = 1;
         c->weight[b] = 1.0f;
         c->sample_rate[b] = 1.0f;
+        c->ask_weight[b] = 1.0f;
         c->time_ms[b] = INT64_C(1700000000000);
     }
 }

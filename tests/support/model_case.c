@@ -100,10 +100,12 @@ case_columns(const struct model_spec *spec, size_t row_max)
                      row_max);
     c->weight = room(row_max, sizeof(*c->weight));
     c->sample_rate = room(row_max, sizeof(*c->sample_rate));
+    c->ask_weight = room(row_max, sizeof(*c->ask_weight));
     c->time_ms = room(row_max, sizeof(*c->time_ms));
     for (size_t r = 0; r < row_max; r++) {
         c->weight[r] = 1.0F;
         c->sample_rate[r] = 1.0F;
+        c->ask_weight[r] = 1.0F;
     }
     return c;
 }

@@ -17,6 +17,7 @@ static float student[ROWS * (K + 2)];
 static float baseline[ROWS * (K + 2)];
 static float weight[ROWS];
 static float sample_rate[ROWS];
+static float ask_weight[ROWS];
 static int64_t time_ms[ROWS];
 
 static double
@@ -52,6 +53,7 @@ make_stream(void)
         outcome[2][r] = truth;
         weight[r] = 1.0f;
         sample_rate[r] = 1.0f;
+        ask_weight[r] = 1.0f;
         time_ms[r] = (int64_t)r;
         teacher[0][r] = truth;
         teacher[2][r] = truth + 0.5f;
@@ -102,6 +104,7 @@ feed(struct curve *c, size_t first, size_t last, size_t batch)
             .tasks = tasks,
             .weight = weight + r,
             .sample_rate = sample_rate + r,
+            .ask_weight = ask_weight + r,
             .time_ms = time_ms + r,
         };
 
@@ -238,6 +241,31 @@ sampled_rows_are_judged_as_they_are_learned(void)
                quality_log_loss(&plain), 1e-12);
     for (size_t r = 0; r < 100; r++)
         sample_rate[r] = 1.0f;
+    curve_free(&c);
+}
+
+static void
+asked_rows_weigh_their_inverse_rate_beside_the_teacher(void)
+{
+    static struct quality plain;
+    struct curve_spec spec = make_spec();
+    struct curve *c = make_curve(&spec);
+
+    quality_reset(&plain);
+    for (size_t r = 0; r < 100; r++) {
+        ask_weight[r] = r % 3 == 0 ? 5.0f : 1.0f;
+        quality_add(&plain, student[r * (K + 2)], outcome[0][r], ask_weight[r]);
+    }
+    feed(c, 0, 100, 100);
+    CHECK_NEAR(quality_log_loss(curve_gauge(c, 0, CURVE_STUDENT)),
+               quality_log_loss(&plain), 1e-12);
+    curve_free(&c);
+    spec.tasks[0].has_teacher = false;
+    c = make_curve(&spec);
+    feed(c, 0, 100, 100);
+    CHECK_NEAR(curve_gauge(c, 0, CURVE_STUDENT)->weight, 100.0, 1e-12);
+    for (size_t r = 0; r < 100; r++)
+        ask_weight[r] = 1.0f;
     curve_free(&c);
 }
 
@@ -458,6 +486,7 @@ main(void)
     RUN(class_and_regression_have_their_own_measures);
     RUN(only_rows_that_all_can_be_judged_on_count);
     RUN(sampled_rows_are_judged_as_they_are_learned);
+    RUN(asked_rows_weigh_their_inverse_rate_beside_the_teacher);
     RUN(the_window_forgets_and_the_sums_begin_when_told);
     RUN(a_window_between_slices_covers_nine_and_a_part);
     RUN(points_thin_out_and_stay_evenly_spaced);

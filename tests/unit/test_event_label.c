@@ -182,7 +182,7 @@ test_label_that_does_not_fit_is_too_big(void)
 static void
 check_frame(const struct label_frame *f, const struct label *label)
 {
-    size_t room = label_frame_bytes_max(f, label->event_bytes);
+    size_t room = label_frame_bytes_max(f, label);
     char *got = malloc(room);
     char want[4096];
     size_t want_len = 0;
@@ -190,9 +190,7 @@ check_frame(const struct label_frame *f, const struct label *label)
 
     CHECK_INT(label_write(label, want, sizeof(want), &want_len, &err),
               STATUS_OK);
-    len =
-        label_frame_write(f, label->source.partition, label->source.offset,
-                          label->logits, label->event, label->event_bytes, got);
+    len = label_frame_write(f, label, got);
     CHECK(len <= room);
     CHECK_INT(len, want_len);
     CHECK(memcmp(got, want, len) == 0);
@@ -211,7 +209,13 @@ test_label_from_a_frame_has_the_same_bytes(void)
     label_frame_init(&f);
     for (unsigned i = 0; i < 3000; i++) {
         struct label label = sample_label(events[i % COUNT(events)], logits);
+        const struct label_imagined imagined[] = {
+            {logits, "{\"user\":\"v\"}", 12}, {logits, "{}", 2}};
+        const struct label_choice choice = {.by = "\x01 \"way\"",
+                                            .rate = (1 + i % 100) / 100.0,
+                                            .is_chosen = i & 32};
 
+        label.imagined = imagined;
         for (size_t k = 0; k < LOGITS; k++)
             logits[k] = next_random(&state) % 16 == 0 ? (float)INFINITY
                                                       : random_float(&state);
@@ -222,6 +226,8 @@ test_label_from_a_frame_has_the_same_bytes(void)
         label.teacher_name = i & 8 ? "the \\ teacher" : NULL;
         label.teacher_version = i & 16 ? "\x01" : NULL;
         label.logits = i & 32 ? logits : NULL;
+        label.choice = i & 64 ? &choice : NULL;
+        label.imagined_count = i & 128 ? 1 + i % 2 : 0;
         CHECK_INT(label_frame_set(&f, &label, &err), STATUS_OK);
         for (unsigned j = 0; j < 4; j++) {
             label.source.partition = (int32_t)(next_random(&state) >> 33);
@@ -498,6 +504,156 @@ test_dead_letter_always_fits_what_was_asked_for(void)
     json_free(&root);
 }
 
+static const char imagined_label[] =
+    "{\"schema\":\"distilld.label/1\",\"imagined\":["
+    "{\"soft_label\":{\"click\":[0.5],\"dwell\":[7]},"
+    "\"event\":{\"user\":\"v\",\"tags\":[\"x\",\"y\"],\"click\":0}},"
+    "{\"soft_label\":{},\"event\":{\"user\":\"w\"}},"
+    "{\"event\":{\"user\":\"z\",\"tags\":[\"y\"]},"
+    "\"soft_label\":{\"click\":-1}}],"
+    "\"source\":{\"topic\":\"t\",\"partition\":1,\"offset\":2,"
+    "\"generation\":3},\"sample\":{\"by\":\"rate\",\"rate\":0.25,"
+    "\"chosen\":true},\"soft_label\":{\"click\":[2]},"
+    "\"event\":{\"user\":\"u\",\"tags\":[\"x\"],\"click\":1}}";
+
+/* Two decoders and two sets of columns: for labels, and what they imagine. */
+struct pair {
+    struct decoder *d[2];
+    struct columns *c[2];
+    struct event_meta meta;
+    struct event_spec spec;
+};
+
+static void
+pair_init(struct pair *p, double ask_weight_max)
+{
+    *p = (struct pair){.spec = spec};
+    p->spec.ask_weight_max = ask_weight_max;
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_INT(decoder_new(&p->d[i], &p->spec, &err), STATUS_OK);
+        CHECK_INT(columns_new(&p->c[i], &p->spec, 4, &err), STATUS_OK);
+    }
+}
+
+static void
+pair_fini(struct pair *p)
+{
+    for (size_t i = 0; i < 2; i++) {
+        decoder_free(&p->d[i]);
+        columns_free(&p->c[i]);
+    }
+}
+
+static size_t
+pair_read(struct pair *p, const char *text, size_t most)
+{
+    struct columns *c = p->c[0];
+
+    CHECK_INT(decoder_decode(p->d[0], text, strlen(text), c, c->row_count,
+                             &p->meta, &err),
+              STATUS_OK);
+    if (p->meta.imagined == NULL)
+        return 0;
+    return decoder_imagine(p->d[1], p->meta.imagined, p->meta.imagined_bytes,
+                           p->c[1], most, c, c->row_count - 1);
+}
+
+static void
+test_imagined_events_are_rows_of_their_own(void)
+{
+    struct pair p;
+    const struct column *user;
+    const struct column *tags;
+
+    pair_init(&p, 0.0);
+    CHECK_INT(pair_read(&p, imagined_label, 9), 2);
+    CHECK_INT(p.c[0]->row_count, 1);
+    CHECK_INT(p.c[1]->row_count, 2);
+    user = &p.c[1]->features[0];
+    tags = &p.c[1]->features[1];
+    CHECK(user->ids[0] != user->ids[1]);
+    CHECK(user->ids[0] != p.c[0]->features[0].ids[0]);
+    CHECK_INT(tags->offsets[1], 2);
+    CHECK_INT(tags->offsets[2], 3);
+    CHECK(tags->ids[0] == p.c[0]->features[1].ids[0]);
+    CHECK(tags->ids[2] == tags->ids[1]);
+    CHECK_NEAR(p.c[1]->tasks[0].teacher[0], 0.5, 0);
+    CHECK_NEAR(p.c[1]->tasks[0].teacher[1], -1, 0);
+    CHECK_INT(p.c[1]->tasks[2].has_teacher[0], 1);
+    CHECK_INT(p.c[1]->tasks[2].has_teacher[1], 0);
+    CHECK_INT(p.c[1]->tasks[0].has_outcome[0], 0);
+    CHECK_INT(p.c[0]->tasks[0].has_outcome[0], 1);
+    CHECK_INT(pair_read(&p, imagined_label, 1), 1);
+    CHECK_INT(p.c[1]->row_count, 3);
+    CHECK_INT(pair_read(&p, imagined_label, 9), 1); /* there is no more room */
+    CHECK_INT(p.c[1]->row_count, 4);
+    CHECK_INT(decoder_counters(p.d[0])->accepted, 3);
+    pair_fini(&p);
+}
+
+static void
+test_the_rate_of_a_sample_becomes_a_weight(void)
+{
+    static const char *const samples[] = {"\"sample\":{\"rate\":0.25}",
+                                          "\"sample\":{\"rate\":0.01}",
+                                          "\"sample\":{\"rate\":0}",
+                                          "\"sample\":{\"rate\":[0.25]}",
+                                          "\"sample\":{\"rate\":\"0.5\"}",
+                                          "\"sample\":[{\"rate\":0.25}]",
+                                          "\"sample\":null",
+                                          "\"sample\":{\"rate\":1.5}"};
+    static const float wanted[] = {4, 8, 1, 1, 1, 1, 1, 1};
+    struct pair p;
+    char text[512];
+
+    pair_init(&p, 8.0);
+    for (size_t i = 0; i < COUNT(samples); i++) {
+        (void)snprintf(
+            text, sizeof(text),
+            "{\"schema\":\"distilld.label/1\",\"source\":{\"topic\":"
+            "\"t\",\"partition\":1,\"offset\":2,\"generation\":3},%s,"
+            "\"soft_label\":{},\"event\":{}}",
+            samples[i]);
+        columns_clear(p.c[0]);
+        (void)pair_read(&p, text, 0);
+        CHECK_NEAR(p.c[0]->ask_weight[0], wanted[i], 0);
+    }
+    columns_clear(p.c[0]);
+    CHECK_INT(pair_read(&p, imagined_label, 2), 2);
+    CHECK_NEAR(p.c[1]->ask_weight[1], 4, 0);
+    pair_fini(&p);
+}
+
+static void
+test_a_list_of_no_imagined_events_costs_only_itself(void)
+{
+    static const char *const lists[] = {
+        "null",
+        "7",
+        "{}",
+        "[]",
+        "[null]",
+        "[{}]",
+        "[{\"event\":{}}]",
+        "[{\"soft_label\":{\"click\":1}}]",
+        "[{\"soft_label\":{\"click\":1},\"event\":[]}]"};
+    struct pair p;
+    char text[512];
+
+    pair_init(&p, 8.0);
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        (void)snprintf(text, sizeof(text),
+                       "{\"schema\":\"distilld.label/1\",\"source\":{\"topic\":"
+                       "\"t\",\"partition\":1,\"offset\":2,\"generation\":3},"
+                       "\"imagined\":%s,\"soft_label\":{},\"event\":{}}",
+                       lists[i]);
+        columns_clear(p.c[0]);
+        CHECK_INT(pair_read(&p, text, 4), 0);
+        CHECK_INT(p.c[0]->row_count, 1);
+    }
+    pair_fini(&p);
+}
+
 int
 main(void)
 {
@@ -513,5 +669,8 @@ main(void)
     RUN(test_dead_letter_cuts_between_characters);
     RUN(test_dead_letter_keeps_key_and_headers);
     RUN(test_dead_letter_always_fits_what_was_asked_for);
+    RUN(test_imagined_events_are_rows_of_their_own);
+    RUN(test_the_rate_of_a_sample_becomes_a_weight);
+    RUN(test_a_list_of_no_imagined_events_costs_only_itself);
     return check_report();
 }

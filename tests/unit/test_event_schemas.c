@@ -196,6 +196,42 @@ test_a_label_of_kafka_is_written_like_its_example(void)
 }
 
 static void
+test_labels_with_a_choice_are_written_like_their_examples(void)
+{
+    static const struct event_task one = {.name = "click", .kind = TASK_BINARY};
+    static const char event[] =
+        "{\"user_id\":\"u-7\",\"item_id\":\"i-31\",\"event_value\":1}";
+    static const char first[] = "{\"user_id\":\"u-7\",\"item_id\":\"i-2\"}";
+    static const char second[] = "{\"user_id\":\"u-7\",\"item_id\":\"i-9\"}";
+    static const float logits[] = {1.73f, -0.5f, -1.25f};
+    const struct label_imagined imagined[] = {
+        {&logits[1], first, sizeof(first) - 1},
+        {&logits[2], second, sizeof(second) - 1}};
+    struct label_choice choice = {"uncertainty", 0.05, false};
+    struct label label = {
+        .source = {.topic = "clicks.ndjson", .offset = 5399, .generation = 1},
+        .tasks = &one,
+        .task_count = 1,
+        .choice = &choice,
+        .event = event,
+        .event_bytes = sizeof(event) - 1};
+    struct error err;
+    char buf[2048];
+    size_t len = 0;
+
+    CHECK_INT(label_write(&label, buf, sizeof(buf), &len, &err), STATUS_OK);
+    check_bytes(EXAMPLES "label/ok/not_asked.json", buf, len);
+    choice = (struct label_choice){"rate", 0.5, true};
+    label.teacher_name = "ranker";
+    label.teacher_version = "7";
+    label.logits = logits;
+    label.imagined = imagined;
+    label.imagined_count = 2;
+    CHECK_INT(label_write(&label, buf, sizeof(buf), &len, &err), STATUS_OK);
+    check_bytes(EXAMPLES "label/ok/imagined.json", buf, len);
+}
+
+static void
 test_a_dead_letter_of_kafka_is_written_like_its_example(void)
 {
     static const char trace[] =
@@ -232,6 +268,7 @@ main(void)
     RUN(test_dead_letters_are_json_but_no_events);
     RUN(test_manifests_are_read_like_their_schema);
     RUN(test_a_label_of_kafka_is_written_like_its_example);
+    RUN(test_labels_with_a_choice_are_written_like_their_examples);
     RUN(test_a_dead_letter_of_kafka_is_written_like_its_example);
     return check_report();
 }

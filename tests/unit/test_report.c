@@ -27,6 +27,7 @@ make_curve(int64_t judge_from_ms, bool has_baseline)
                               .tasks = &column,
                               .weight = values[4],
                               .sample_rate = values[4],
+                              .ask_weight = values[4],
                               .time_ms = times};
     struct curve_spec spec = {
         .tasks = {{"liked", TASK_BINARY, 1, 0, true}},
