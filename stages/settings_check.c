@@ -328,6 +328,9 @@ check_objective(struct check *c)
         check_complain(c, "objective.old_labels",
                        "has no effect, expected objective.teacher_age_max "
                        "with it");
+    if (s->objective_adapter_sees_student && s->objective_adapter == 0)
+        check_complain(c, "objective.adapter_sees_student",
+                       "has no effect, expected objective.adapter with it");
     if (s->objective_cross_debias && *s->events_sample_rate == '\0')
         check_complain(c, "objective.cross_debias",
                        "needs the rate at which negatives were kept, expected "

@@ -208,6 +208,9 @@ model_shape_new(struct spec_owned *out, const struct settings *s,
             .auxiliary =
                 role == MODEL_STUDENT && s->objective_head == HEAD_AUXILIARY,
             .adapter = role == MODEL_STUDENT ? s->objective_adapter : 0,
+            .adapter_sees_student = role == MODEL_STUDENT &&
+                                    s->objective_adapter > 0 &&
+                                    s->objective_adapter_sees_student,
         };
     spec->features = out->features;
     spec->tasks = out->tasks;

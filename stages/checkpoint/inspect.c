@@ -129,7 +129,8 @@ print_spec(FILE *out, const struct checkpoint *ck)
                       spec_task_kinds[t->kind], t->classes,
                       t->auxiliary ? "  auxiliary head" : "");
         if (t->adapter > 0)
-            (void)fprintf(out, "  adapter of %zu units", t->adapter);
+            (void)fprintf(out, "  adapter of %zu units%s", t->adapter,
+                          t->adapter_sees_student ? ", sees the student" : "");
         (void)fputc('\n', out);
     }
     (void)fprintf(out, "\nlayers       linear %s, fm %s, cross %zu, hidden",

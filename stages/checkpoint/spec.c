@@ -158,8 +158,10 @@ put_task_shape(struct json_writer *w, const struct model_task *t)
     put_word(w, "kind", spec_task_kinds[t->kind]);
     put_count(w, "classes", t->classes);
     put_flag(w, "auxiliary", t->auxiliary);
-    if (t->adapter > 0)
-        put_count(w, "adapter", t->adapter);
+    if (t->adapter == 0)
+        return;
+    put_count(w, "adapter", t->adapter);
+    put_flag(w, "adapter_sees_student", t->adapter_sees_student);
 }
 
 static void
@@ -409,6 +411,9 @@ compare_tasks(struct difference *d, const struct model_spec *a,
         say_word(d, "auxiliary head", t->name, yes_no(t->auxiliary),
                  yes_no(u->auxiliary));
         say_number(d, "units of the adapter", t->name, t->adapter, u->adapter);
+        say_word(d, "student in the adapter's sight", t->name,
+                 yes_no(t->adapter_sees_student),
+                 yes_no(u->adapter_sees_student));
     }
     for (size_t i = 0; i < b->task_count; i++) {
         if (find_task(a, b->tasks[i].name) == NULL)

@@ -167,8 +167,10 @@ get_task(struct reader *r, const struct cJSON *o, struct model_task *t,
     t->kind = (enum task_kind)get_word(r, o, "kind", spec_task_kinds);
     t->classes = (size_t)get_count(r, o, "classes", WIDTH_MAX);
     t->auxiliary = get_flag(r, o, "auxiliary");
-    if (json_member(o, "adapter") != NULL)
+    if (json_member(o, "adapter") != NULL) {
         t->adapter = (size_t)get_count(r, o, "adapter", MODEL_ADAPTER_MAX);
+        t->adapter_sees_student = get_flag(r, o, "adapter_sees_student");
+    }
     t->column = (size_t)get_count(r, o, "column", COLUMN_MAX);
 }
 

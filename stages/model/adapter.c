@@ -7,14 +7,14 @@
 
 void
 adapter_forward(const struct adapter *a, float *restrict z_a,
-                float *restrict hidden, const float *restrict teacher)
+                float *restrict hidden, const float *restrict x)
 {
-    assert(a->K > 0 && a->H > 0);
+    assert(a->K > 0 && a->I >= a->K && a->H > 0);
     for (size_t j = 0; j < a->H; j++) {
         float sum = a->b0[j];
 
-        for (size_t k = 0; k < a->K; k++)
-            sum += a->w0[j * a->K + k] * teacher[k];
+        for (size_t i = 0; i < a->I; i++)
+            sum += a->w0[j * a->I + i] * x[i];
         hidden[j] = tanhf(sum);
     }
     for (size_t k = 0; k < a->K; k++) {
@@ -22,16 +22,16 @@ adapter_forward(const struct adapter *a, float *restrict z_a,
 
         for (size_t j = 0; j < a->H; j++)
             sum += a->w1[k * a->H + j] * hidden[j];
-        z_a[k] = teacher[k] + sum;
+        z_a[k] = x[k] + sum;
     }
 }
 
 void
 adapter_backward(const struct adapter *d, const struct adapter *a,
                  const float *restrict dz_a, const float *restrict hidden,
-                 const float *restrict teacher)
+                 const float *restrict x)
 {
-    assert(d->K == a->K && d->H == a->H);
+    assert(d->I == a->I && d->K == a->K && d->H == a->H);
     for (size_t k = 0; k < a->K; k++) {
         d->b1[k] += dz_a[k];
         for (size_t j = 0; j < a->H; j++)
@@ -44,7 +44,7 @@ adapter_backward(const struct adapter *d, const struct adapter *a,
             dh += dz_a[k] * a->w1[k * a->H + j];
         dh *= 1.0F - hidden[j] * hidden[j];
         d->b0[j] += dh;
-        for (size_t k = 0; k < a->K; k++)
-            d->w0[j * a->K + k] += dh * teacher[k];
+        for (size_t i = 0; i < a->I; i++)
+            d->w0[j * a->I + i] += dh * x[i];
     }
 }

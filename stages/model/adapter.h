@@ -8,17 +8,21 @@
  * The student adapter (ExFM): a small network on a teacher's logits that
  * learns the true outcomes, and whose answer is what the student is taught.
  *
- *   h   = tanh(W0 z_t + b0)     (H)
- *   z_a = z_t + W1 h + b1       (K)
+ *   x   = z_t, or z_t and the student's own logits beside them   (I)
+ *   h   = tanh(W0 x + b0)                                        (H)
+ *   z_a = z_t + W1 h + b1                                        (K)
  *
  * W1 and b1 begin at 0, so that it begins as the teacher itself and learns
  * where the teacher as such is wrong: too sure, of another base rate, of
- * another time.
+ * another time. One that also sees the student learns how much of the
+ * teacher's answer the student does not know better: of a useless teacher it
+ * makes the student's own answer, which teaches nothing and so does no harm.
  */
 struct adapter {
+    size_t I; /* K or 2 K */
     size_t K;
     size_t H;
-    float *w0; /* (H, K) */
+    float *w0; /* (H, I) */
     float *b0; /* (H) */
     float *w1; /* (K, H) */
     float *b1; /* (K) */
@@ -29,25 +33,25 @@ struct adapter {
  *
  * z_a     (K) written
  * hidden  (H) written, for adapter_backward
- * teacher (K) read
+ * x       (I) read, the teacher's logits first
  *
  * No two may overlap. Thread: any. Allocates: nothing.
  */
 void adapter_forward(const struct adapter *a, float *restrict z_a,
-                     float *restrict hidden, const float *restrict teacher);
+                     float *restrict hidden, const float *restrict x);
 
 /*
  * adapter_backward adds the gradients of one row's loss to d, which has the
- * shapes of a; none goes on to the teacher.
+ * shapes of a; none goes on to its inputs.
  *
  * dz_a    (K) read: the loss's gradient by z_a
  * hidden  (H) as adapter_forward left it
- * teacher (K) read
+ * x       (I) read
  *
  * Thread: any. Allocates: nothing.
  */
 void adapter_backward(const struct adapter *d, const struct adapter *a,
                       const float *restrict dz_a, const float *restrict hidden,
-                      const float *restrict teacher);
+                      const float *restrict x);
 
 #endif

@@ -215,7 +215,7 @@ carve_worker(const struct model *m, struct worker *w, struct carver *c)
         w->dx0 = carve_matrix(c, C, m->N);
         w->dp = carve_matrix(c, C, m->N);
     }
-    w->taught = carve(c, m->L);
+    w->taught = carve(c, 2 * m->L);
     w->adapted = carve(c, m->L);
     w->dadapted = carve(c, m->L);
     w->adapter = carve(c, MODEL_ADAPTER_MAX);

@@ -72,7 +72,7 @@ struct task {
     size_t width;                  /* K */
     size_t at;                     /* its first logit */
     size_t auxiliary;              /* its first auxiliary logit, or NONE */
-    struct dense_layer adapter[2]; /* (H, K) and (K, H), if it has one */
+    struct dense_layer adapter[2]; /* (H, I) and (K, H), if it has one */
 };
 
 /* What one task's losses are multiplied with in this step. */
@@ -100,7 +100,8 @@ struct worker {
     struct matrix dhidden[MODEL_LAYERS_MAX];
     struct matrix dx0; /* (C, N) by the cross layers' products */
     struct matrix dp;  /* (C, N) */
-    float *taught;     /* (K) the teacher's logits, corrected */
+    float *taught;     /* (2 K) the teacher's logits, corrected, and the
+                          student's for an adapter that sees them */
     float *adapted;    /* (K) the adapter's */
     float *dadapted;   /* (K) */
     float *adapter;    /* (H) its hidden units */
@@ -181,6 +182,9 @@ must_check enum status tensors_list(struct model *m, struct error *err);
 /* tensors_attach points the entries at their bytes and gives them their
  * initial values. Allocates: nothing. */
 void tensors_attach(struct model *m);
+
+/* adapter_inputs is the width of what a task's adapter sees, I. */
+size_t adapter_inputs(const struct task *t);
 
 /* pass_weight views a layer's weight, in parameters or in a gradient. */
 struct matrix pass_weight(const struct dense_layer *l, float *block);

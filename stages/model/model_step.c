@@ -142,6 +142,7 @@ static struct adapter
 view_adapter(const struct task *task, float *block)
 {
     return (struct adapter){
+        .I = adapter_inputs(task),
         .K = task->width,
         .H = task->task->adapter,
         .w0 = block + task->adapter[0].weight,
@@ -151,11 +152,10 @@ view_adapter(const struct task *task, float *block)
     };
 }
 
-/* What the adapter makes of a teacher's logits; then it learns the outcome,
- * which so never is in the answer to its own row. */
+/* What the adapter makes of a teacher's logits, x and more; then it learns the
+ * outcome, which so never is in the answer to its own row. */
 static const float *
-adapt_row(struct model *m, struct worker *w, size_t t, size_t r,
-          const float *teacher)
+adapt_row(struct model *m, struct worker *w, size_t t, size_t r, const float *x)
 {
     const struct task *task = &m->tasks[t];
     const struct columns *c = m->batch;
@@ -165,17 +165,17 @@ adapt_row(struct model *m, struct worker *w, size_t t, size_t r,
     struct adapter d = view_adapter(task, w->gradient);
     double loss;
 
-    adapter_forward(&a, w->adapted, w->adapter, teacher);
+    adapter_forward(&a, w->adapted, w->adapter, x);
     if (y->has_outcome[r] == 0 || r >= columns_real(c))
         return w->adapted;
     memset(w->dadapted, 0, task->width * sizeof(*w->dadapted));
     loss = loss_hard(task->task->kind, w->adapted, task->width, y->outcome[r],
                      c->sample_rate[r], scale, w->dadapted);
-    adapter_backward(&d, &a, w->dadapted, w->adapter, teacher);
+    adapter_backward(&d, &a, w->dadapted, w->adapter, x);
     w->objective += scale * loss;
     w->losses[t].adapted += loss;
     w->losses[t].unadapted +=
-        loss_hard(task->task->kind, teacher, task->width, y->outcome[r],
+        loss_hard(task->task->kind, x, task->width, y->outcome[r],
                   c->sample_rate[r], 0.0, NULL);
     w->losses[t].adapter_rows++;
     return w->adapted;
@@ -187,16 +187,18 @@ taught_logits(struct model *m, struct worker *w, size_t t, size_t r)
 {
     const struct task *task = &m->tasks[t];
     const struct objective *o = &m->plans[t].objective;
-    const float *teacher =
-        m->batch->tasks[task->task->column].teacher + r * task->width;
+    size_t K = task->width;
+    const float *z = m->logits + r * (m->L + m->A) + task->at;
 
-    if (task->task->kind == TASK_BINARY && o->teacher_shift != 0.0F) {
-        w->taught[0] = teacher[0] + o->teacher_shift;
-        teacher = w->taught;
-    }
+    memcpy(w->taught, m->batch->tasks[task->task->column].teacher + r * K,
+           K * sizeof(*w->taught));
+    if (task->task->kind == TASK_BINARY)
+        w->taught[0] += o->teacher_shift;
     if (task->task->adapter == 0 || o->soft_weight == 0.0F)
-        return teacher;
-    return adapt_row(m, w, t, r, teacher);
+        return w->taught;
+    if (task->task->adapter_sees_student)
+        memcpy(w->taught + K, z, K * sizeof(*w->taught));
+    return adapt_row(m, w, t, r, w->taught);
 }
 
 static void

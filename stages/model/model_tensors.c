@@ -7,7 +7,7 @@
  *   cross/<l>/weight (N, N)  cross/<l>/bias (N)
  *   mlp/<l>/weight (O, I)    mlp/<l>/bias (O)
  *   head/<task>/weight (K, U), head/<task>/auxiliary/weight (K, U); biases (K)
- *   adapter/<task>/0/weight (H, K), adapter/<task>/1/weight (K, H); biases
+ *   adapter/<task>/0/weight (H, I), adapter/<task>/1/weight (K, H); biases
  *   linear/<feature>/weight (L, width, one more for an indicator)
  *   <feature>/mean, variance (width), count (1) of standardized features
  *   <tensor>/adagrad or <tensor>/adam_m, adam_v (optimizer state)
@@ -141,6 +141,12 @@ list_heads(struct model *m)
     }
 }
 
+size_t
+adapter_inputs(const struct task *t)
+{
+    return t->task->adapter_sees_student ? 2 * t->width : t->width;
+}
+
 /* The last layer begins at 0: an adapter begins as the teacher itself. */
 static void
 list_adapters(struct model *m)
@@ -153,7 +159,7 @@ list_adapters(struct model *m)
             continue;
         (void)snprintf(kind, sizeof(kind), "adapter/%s", t->task->name);
         t->adapter[0].rows = t->task->adapter;
-        t->adapter[0].columns = t->width;
+        t->adapter[0].columns = adapter_inputs(t);
         list_layer(m, &t->adapter[0], kind, 0);
         t->adapter[1].rows = t->width;
         t->adapter[1].columns = t->task->adapter;

@@ -73,7 +73,8 @@ class Net:
             self.dense["linear/text/weight"] = new((1 + CLASSES, VECTOR), 0.3)
         for name, k in heads.items() if case["adapter"] else ():
             units = case["adapter"]
-            self.dense[f"adapter/{name}/0/weight"] = new((units, k), 0.8)
+            seen = 2 * k if case["adapter_sees_student"] else k
+            self.dense[f"adapter/{name}/0/weight"] = new((units, seen), 0.8)
             self.dense[f"adapter/{name}/0/bias"] = new((units,), 0.3)
             self.dense[f"adapter/{name}/1/weight"] = new((k, units), 0.4)
             self.dense[f"adapter/{name}/1/bias"] = new((k,), 0.2)
@@ -84,13 +85,16 @@ class Net:
         tables = {f"{n}/embedding": t for n, t in self.tables.items()}
         return {**self.dense, **tables}
 
-    def adapt(self, name, teacher):
+    def adapt(self, name, teacher, student):
         """What the adapter makes of a teacher's logits (B, K)."""
         if not self.case["adapter"]:
             return teacher
         part = {k: self.dense[f"adapter/{name}/{k}"]
                 for k in ("0/weight", "0/bias", "1/weight", "1/bias")}
-        hidden = torch.tanh(teacher @ part["0/weight"].T + part["0/bias"])
+        x = teacher
+        if self.case["adapter_sees_student"]:
+            x = torch.cat([teacher, student.detach()], 1)
+        hidden = torch.tanh(x @ part["0/weight"].T + part["0/bias"])
         return teacher + hidden @ part["1/weight"].T + part["1/bias"]
 
     def forward(self, batch):
@@ -143,8 +147,8 @@ def objective(net, z, aux, batch):
     served = aux[:, 0] if aux is not None else click
     scale = case["label_scale"] if aux is not None else 1.0
     teacher = batch["click_teacher"] + np.log(case["teacher_rate"])
-    teacher = net.adapt("click", teacher[:, None])[:, 0]
-    teacher2 = net.adapt("stars", batch["stars_teacher"])
+    teacher = net.adapt("click", teacher[:, None], z[:, :1])[:, 0]
+    teacher2 = net.adapt("stars", batch["stars_teacher"], stars)
     learned, learned2 = hard_losses(teacher, teacher2, batch)
     teacher, teacher2 = teacher.detach(), teacher2.detach()
     if case["cross_debias"]:
@@ -252,7 +256,8 @@ BASE = {"cross": 0, "hidden": [6, 5], "fm": False, "linear": False,
         "rate": 0.1, "l2": 0.0, "clip": 0.0, "accumulator": 0.0,
         "hard_weight": 1.0, "soft_weight": 0.5, "distill": "cross_entropy",
         "temperature": 1.0, "label_scale": 1.0, "gradient_scale": 1.0,
-        "adapter": 0, "cross_debias": False, "teacher_rate": 1.0}
+        "adapter": 0, "adapter_sees_student": False, "cross_debias": False,
+        "teacher_rate": 1.0}
 CASES = {
     "plain_sgd": {},
     "everything_sgd": {"cross": 2, "fm": True, "linear": True,
@@ -278,6 +283,9 @@ CASES = {
     "adapted_adagrad": {"adapter": 8, "teacher_rate": 0.5, "hard_weight": 0.2,
                         "soft_weight": 0.8, "optimizer": "adagrad",
                         "accumulator": 0.1, "temperature": 2.0},
+    "adapted_to_student": {"adapter": 6, "adapter_sees_student": True,
+                           "auxiliary": True, "fm": True, "linear": True,
+                           "label_scale": 1.2},
     "softmax_hidden": {"activation": "softmax", "optimizer": "adagrad",
                        "accumulator": 0.1, "temperature": 2.0},
 }

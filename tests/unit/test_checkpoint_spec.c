@@ -42,7 +42,8 @@ static const struct model_task tasks[] = {
      .kind = TASK_CLASS,
      .column = 1,
      .classes = 5,
-     .adapter = 12},
+     .adapter = 12,
+     .adapter_sees_student = true},
 };
 
 static struct model_spec
@@ -102,6 +103,7 @@ test_spec_reads_back_bit_for_bit(void)
     CHECK_INT(back.spec.hidden[1], 64);
     CHECK_INT(back.spec.tasks[1].classes, 5);
     CHECK_INT(back.spec.tasks[1].adapter, 12);
+    CHECK(back.spec.tasks[1].adapter_sees_student);
     CHECK_INT(back.spec.tasks[0].adapter, 0);
     CHECK(strstr(text, "\"auxiliary\":true,\"column\"") != NULL);
     CHECK_INT(back.spec.threads, 1);

@@ -425,21 +425,22 @@ test_standardize_cuts_what_is_far_away(void)
 
 /* ---- Student adapter ---- */
 
-enum { LOGITS = 3, UNITS = 5 };
+enum { LOGITS = 3, SEEN = 2 * LOGITS, UNITS = 5 };
 
-static float adapter_w[2 * LOGITS * UNITS + LOGITS + UNITS];
-static float adapter_teacher[LOGITS];
+static float adapter_w[(SEEN + LOGITS + 1) * UNITS + LOGITS];
+static float adapter_x[SEEN];
 static float adapter_weights[LOGITS];
 
 static struct adapter
 adapter_of(float *w)
 {
-    return (struct adapter){.K = LOGITS,
+    return (struct adapter){.I = SEEN,
+                            .K = LOGITS,
                             .H = UNITS,
                             .w0 = w,
-                            .b0 = w + LOGITS * UNITS,
-                            .w1 = w + LOGITS * UNITS + UNITS,
-                            .b1 = w + 2 * LOGITS * UNITS + UNITS};
+                            .b0 = w + SEEN * UNITS,
+                            .w1 = w + (SEEN + 1) * UNITS,
+                            .b1 = w + (SEEN + LOGITS + 1) * UNITS};
 }
 
 static double
@@ -450,7 +451,7 @@ adapter_value(void)
     float hidden[UNITS];
     double sum = 0.0;
 
-    adapter_forward(&a, z_a, hidden, adapter_teacher);
+    adapter_forward(&a, z_a, hidden, adapter_x);
     for (size_t k = 0; k < LOGITS; k++)
         sum += (double)z_a[k] * (double)adapter_weights[k];
     return sum;
@@ -466,12 +467,12 @@ test_adapter_backward_equals_finite_differences_and_adds(void)
     float hidden[UNITS];
 
     fill(adapter_w, COUNT(adapter_w));
-    fill(adapter_teacher, LOGITS);
+    fill(adapter_x, SEEN);
     fill(adapter_weights, LOGITS);
-    adapter_forward(&a, z_a, hidden, adapter_teacher);
-    adapter_backward(&d, &a, adapter_weights, hidden, adapter_teacher);
+    adapter_forward(&a, z_a, hidden, adapter_x);
+    adapter_backward(&d, &a, adapter_weights, hidden, adapter_x);
     check_slope(adapter_w, dw, COUNT(adapter_w), adapter_value, "adapter");
-    adapter_backward(&d, &a, adapter_weights, hidden, adapter_teacher);
+    adapter_backward(&d, &a, adapter_weights, hidden, adapter_x);
     for (size_t i = 0; i < COUNT(dw); i++)
         dw[i] /= 2.0F;
     check_slope(adapter_w, dw, COUNT(adapter_w), adapter_value, "twice");
@@ -487,9 +488,9 @@ test_an_adapter_whose_last_layer_is_0_answers_as_the_teacher(void)
     fill(adapter_w, COUNT(adapter_w));
     memset(a.w1, 0, LOGITS * UNITS * sizeof(*a.w1));
     memset(a.b1, 0, LOGITS * sizeof(*a.b1));
-    adapter_forward(&a, z_a, hidden, adapter_teacher);
+    adapter_forward(&a, z_a, hidden, adapter_x);
     for (size_t k = 0; k < LOGITS; k++)
-        CHECK_NEAR(z_a[k], adapter_teacher[k], 0.0);
+        CHECK_NEAR(z_a[k], adapter_x[k], 0.0);
 }
 
 int

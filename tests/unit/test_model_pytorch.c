@@ -137,6 +137,7 @@ tasks_of(const cJSON *json)
     for (size_t i = 0; i < 2; i++) {
         own[i] = tasks[flag(json, "auxiliary")][i];
         own[i].adapter = (size_t)number(json, "adapter");
+        own[i].adapter_sees_student = flag(json, "adapter_sees_student");
     }
     return own;
 }

@@ -290,6 +290,9 @@ objectives_must_make_sense(void)
     refuses(HEAD TASKS "objective.old_labels: fade",
             "x.yaml:6:1: objective.old_labels: has no effect, expected "
             "objective.teacher_age_max with it\n");
+    refuses(HEAD TASKS "objective.adapter_sees_student: true",
+            "x.yaml:6:1: objective.adapter_sees_student: has no effect, "
+            "expected objective.adapter with it\n");
     refuses(HEAD TASKS "objective.cross_debias: true",
             "x.yaml:6:1: objective.cross_debias: needs the rate at which "
             "negatives were kept, expected events.sample_rate\n");
