@@ -7,13 +7,15 @@
  *   kafka_load events COUNT                               on standard output
  *   kafka_load fill BROKERS TOPIC PARTITIONS COUNT        as fast as it goes
  *   kafka_load consume BROKERS TOPIC PARTITIONS COUNT     as fast as it goes
+ *   kafka_load relay BROKERS TOPIC LABELS                 until a signal
  *   kafka_load pace BROKERS TOPIC LABELS RATE SECONDS FILE
  *
- * An event is 262 bytes of JSON; its key is its number. pace is an open loop
- * over one partition: event i is due at start + i / rate whatever became of
- * those before it, and what it takes is counted from when it was due. FILE gets
- * a line an event: when it was due and when its label arrived, in nanoseconds
- * since 1970; 0: it never did.
+ * An event is 262 bytes of JSON; its key is its number. relay sends what it
+ * reads of one partition on as it is: no service can be faster. pace is an open
+ * loop over one partition: event i is due at start + i / rate whatever became
+ * of those before it, and what it takes is counted from when it was due. FILE
+ * gets a line an event: when it was due and when its label arrived, in
+ * nanoseconds since 1970; 0: it never did.
  */
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
@@ -206,6 +208,17 @@ fill(const char *brokers, const char *name, int partitions, uint64_t count)
     rd_kafka_destroy(rk);
 }
 
+/* One message, then what else is there: a full chunk is not waited for. */
+static ssize_t
+take_chunk(rd_kafka_queue_t *queue, rd_kafka_message_t *messages[CHUNK])
+{
+    ssize_t n = rd_kafka_consume_batch_queue(queue, 20, messages, 1);
+
+    if (n <= 0)
+        return 0;
+    return n + rd_kafka_consume_batch_queue(queue, 0, messages + 1, CHUNK - 1);
+}
+
 /* Prints events a second, from the first message to the last. */
 static void
 consume(const char *brokers, const char *topic, int partitions, uint64_t count)
@@ -235,6 +248,31 @@ consume(const char *brokers, const char *topic, int partitions, uint64_t count)
     rd_kafka_queue_destroy(queue);
     (void)rd_kafka_consumer_close(rk);
     rd_kafka_destroy(rk);
+}
+
+static void
+relay(const char *brokers, const char *from, const char *to)
+{
+    rd_kafka_t *in = open_consumer(brokers, from, 1, RD_KAFKA_OFFSET_BEGINNING);
+    rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(in);
+    rd_kafka_t *out = open_producer(brokers, "2");
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(out, to, NULL);
+    rd_kafka_message_t *messages[CHUNK];
+
+    for (;;) {
+        ssize_t n = take_chunk(queue, messages);
+
+        for (ssize_t i = 0; i < n; i++) {
+            const rd_kafka_message_t *m = messages[i];
+
+            if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
+                rd_kafka_produce(topic, 0, RD_KAFKA_MSG_F_COPY, m->payload,
+                                 m->len, m->key, m->key_len, NULL) != 0)
+                fail("relay", rd_kafka_err2str(rd_kafka_last_error()));
+            rd_kafka_message_destroy(messages[i]);
+        }
+        (void)rd_kafka_poll(out, 0);
+    }
 }
 
 /* ---- at a pace ---- */
@@ -277,14 +315,10 @@ read_labels(void *arg)
 
     atomic_store(&p->is_ready, true);
     while (!atomic_load(&p->must_end)) {
-        /* One, then what else is there: a full chunk is not waited for. */
-        ssize_t n = rd_kafka_consume_batch_queue(queue, 20, messages, 1);
-        ssize_t more = n <= 0 ? 0
-                              : rd_kafka_consume_batch_queue(
-                                    queue, 0, messages + 1, CHUNK - 1);
+        ssize_t n = take_chunk(queue, messages);
         int64_t now = now_ns(CLOCK_REALTIME);
 
-        for (ssize_t i = 0; i < n + more; i++) {
+        for (ssize_t i = 0; i < n; i++) {
             note_label(p, messages[i], now);
             rd_kafka_message_destroy(messages[i]);
         }
@@ -369,9 +403,11 @@ main(int argc, char **argv)
     else if (strcmp(what, "consume") == 0 && argc == 6)
         consume(argv[2], argv[3], (int)strtol(argv[4], NULL, 10),
                 strtoull(argv[5], NULL, 10));
+    else if (strcmp(what, "relay") == 0 && argc == 5)
+        relay(argv[2], argv[3], argv[4]);
     else if (strcmp(what, "pace") == 0 && argc == 8)
         pace(argv);
     else
-        fail("usage", "events, fill, consume, pace; see its source");
+        fail("usage", "see the head of its source");
     return 0;
 }

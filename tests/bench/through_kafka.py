@@ -7,7 +7,9 @@ example that is seen to the last one. Product and peer take turns, the first
 turn of each is discarded, and medians are compared. Latencies: an open loop
 over one partition (kafka_load.c), so that the n-th example that was trained is
 the n-th event; when each step was done is what the trainer logs at level
-debug, and what the peer writes down.
+debug, and what the peer writes down. Their floor is a relay that sends each
+event on as it is (kafka_load.c). A pause is the longest time from when a label
+could be read to when it was trained on; checkpoints are written meanwhile.
 """
 
 import bisect
@@ -36,6 +38,7 @@ PARTITIONS = 4
 CHECKPOINT_EVERY = 1000000
 PACE_S = 12
 SLOW_RATE = 2000
+SLOW_CHECKPOINT_EVERY = 5000
 SECONDS = 180  # a turn may take that long
 PER_S, MS, US = "events/s", "ms", "us/event"
 FEATURES = ("user", "item", "author", "category", "country", "device",
@@ -76,7 +79,7 @@ class Topics:
     def __init__(self, bench, events, partitions):
         Topics.count += 1
         self.oracle, self.partitions = bench.oracle, partitions
-        self.events = events
+        self.events, self.checkpoint_every = events, CHECKPOINT_EVERY
         self.labels, self.group = (f"{word}-{Topics.count}" for word in
                                    ("labels", "group"))
         self.oracle.create(self.labels, partitions,
@@ -121,7 +124,7 @@ class Product:
                                 "teacher_path": "teacher"}},
             "teacher": teacher, "student": STUDENT, "baseline": False,
             "checkpoint": {"path": self.path("checkpoints"),
-                           "every": CHECKPOINT_EVERY},
+                           "every": self.topics.checkpoint_every},
             "publish": {"path": ""},
             # Like the peer, it trains on what is there.
             "train": {"flush": "5ms" if self.debug else "200ms"},
@@ -202,7 +205,7 @@ class Peer:
                        "labels": topics.labels, "group": topics.group,
                        "partitions": topics.partitions, "teacher": teacher,
                        "checkpoint": os.path.join(self.dir, "checkpoint"),
-                       "checkpoint_every": CHECKPOINT_EVERY,
+                       "checkpoint_every": topics.checkpoint_every,
                        "progress": self.progress}, f)
 
     def start(self):
@@ -256,6 +259,30 @@ class Peer:
             process.wait()
 
 
+class Relay:
+    """librdkafka alone, without a service: a floor of the latencies."""
+
+    name = "relay"
+
+    def __init__(self, bench, topics, *_):
+        self.command = [bench.tool, "relay", bench.bootstrap, topics.events,
+                        topics.labels]
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(pdeathsig(self.command))
+
+    def wait_until_there(self):
+        time.sleep(2)  # it knows where its partition is
+
+    def check(self):
+        assert self.process.poll() is None, "the relay ended"
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
 class Bench:
     """A broker with events, and what is measured through it."""
 
@@ -290,9 +317,10 @@ class Bench:
         if peer:
             of = value / peer if unit == PER_S else peer / value
             ratio = f"{of:6.2f}x"
+        least = f"  (floor {floor:.4g})" if floor is not None else ""
         print(f"{name:<36}{value:>12.4g} "
               f"{'-' if peer is None else format(peer, '.4g'):>12} "
-              f"{ratio:>8}  {unit}", flush=True)
+              f"{ratio:>8}  {unit}{least}", flush=True)
 
     def teacher(self):
         """A checkpoint of the teacher, which is made once."""
@@ -393,6 +421,8 @@ class Bench:
         events = f"paced-{Topics.count}"
         self.oracle.create(events, 1)
         topics = Topics(self, events, 1)
+        if rate == SLOW_RATE:
+            topics.checkpoint_every = SLOW_CHECKPOINT_EVERY
         one = maker(self, topics, ["annotate", "train"], "field", True)
         file = os.path.join(self.folder(), "latencies")
         count = int(rate * PACE_S)
@@ -402,44 +432,58 @@ class Bench:
             self.load("pace", self.bootstrap, events, topics.labels, rate,
                       PACE_S, file)
             end = time.monotonic() + SECONDS
-            while one.trained() < count and time.monotonic() < end:
+            while maker is not Relay and one.trained() < count and \
+                    time.monotonic() < end:
                 one.check()
                 time.sleep(0.1)
         finally:
             one.stop()
-        steps = one.steps()
         topics.delete()
         self.oracle.delete(events)
-        return self.judge(file, steps, count)
+        return self.judge(file, count, None if maker is Relay else one.steps())
 
-    def judge(self, file, steps, count):
+    @staticmethod
+    def judge(file, count, steps):
+        """steps: None where nothing is trained."""
         with open(file, encoding="ascii") as f:
             stamps = [tuple(map(int, line.split())) for line in f]
-        counts = [n for _, n in steps]
-        to_label, to_trained = [], []
+        counts = [n for _, n in steps or []]
+        found, values = {}, {"event_to_label": [], "event_to_trained": []}
+        pause = 0
         for i in range(count // 4, count):  # what is before warms up
             due, labeled = stamps[i]
             assert labeled, f"event {i} of {count} has no label"
-            to_label.append((labeled - due) / 1e6)
+            values["event_to_label"].append((labeled - due) / 1e6)
+            if steps is None:
+                continue
             step = bisect.bisect_left(counts, i + 1)
             assert step < len(steps), f"event {i} of {count} was not trained"
-            to_trained.append((steps[step][0] - due) / 1e6)
-        late = [at for at, n in steps if n > count // 4]
-        gaps = [(b - a) / 1e6 for a, b in zip(late, late[1:])]
-        found = {"train.longest_pause_ms": max(gaps)}
-        for name, values in (("event_to_label", to_label),
-                             ("event_to_trained", to_trained)):
-            cuts = statistics.quantiles(values, n=100, method="inclusive")
+            values["event_to_trained"].append((steps[step][0] - due) / 1e6)
+            pause = max(pause, (steps[step][0] - labeled) / 1e6)
+        for name in filter(values.get, values):
+            cuts = statistics.quantiles(values[name], n=100,
+                                        method="inclusive")
             found[f"latency.{name}.p50_ms"] = cuts[49]
             found[f"latency.{name}.p99_ms"] = cuts[98]
+        if steps is not None:
+            found["train.longest_pause_ms"] = pause
         return found
 
-    def latencies(self, rate, peer_rate, suffix):
-        """Of the product at a rate, beside the peer at another."""
-        found = self.pace(Product, rate)
-        other = self.pace(Peer, peer_rate) if self.with_peer else {}
-        for name, value in found.items():
-            self.add(f"{name}{suffix}", value, MS, other.get(name))
+    def latencies(self, rates, suffix, turns):
+        """Each maker at its rate; the first turn of each is discarded, and
+        the medians of the others are what counts."""
+        found = {maker: [] for maker in rates}
+        for turn in range(turns + 1):
+            for maker, rate in rates.items():
+                got = self.pace(maker, rate)
+                if turn > 0:
+                    found[maker].append(got)
+        medians = {maker: {name: statistics.median(g[name] for g in got)
+                           for name in got[0]} for maker, got in found.items()}
+        for name, value in medians[Product].items():
+            self.add(name + suffix, value, MS,
+                     medians.get(Peer, {}).get(name),
+                     medians.get(Relay, {}).get(name))
 
     # ---- all of it ----
 
@@ -464,7 +508,9 @@ class Bench:
                                 "latency.event"))):
             product, peer = self.rate("e2e.kafka.field", both, "field")
             self.add_shares(product, peer)
-            half = [int((one or product)[0] / 2) for one in (product, peer)]
+            half = {Product: int(product[0] / 2)}
+            if peer:
+                half[Peer] = int(peer[0] / 2)
         if self.wants("e2e.kafka.teacher"):
             self.rate("e2e.kafka.teacher", both, "model")
         if self.wants("annotate.kafka"):
@@ -476,9 +522,11 @@ class Bench:
             self.rate("train.kafka", ["train"], "field", labels)
             labels.delete()
         if self.wants("latency.event"):
-            self.latencies(SLOW_RATE, SLOW_RATE, "")
+            self.latencies({maker: SLOW_RATE for maker in
+                            [Relay, Product] + [Peer] * self.with_peer}, "",
+                           TURNS)
             # Each at half of its own: the peer would drown in the product's.
-            self.latencies(*half, ".half")
+            self.latencies(half, ".half", 1)
 
 
 def measure(out, names):
