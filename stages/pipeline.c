@@ -116,6 +116,27 @@ pipeline_wake(struct pipeline *p)
 }
 
 void
+pipeline_fence(struct pipeline *p)
+{
+    struct stage *sink = p->stages[p->stage_count - 1];
+
+    sink->ops->fence(sink);
+}
+
+bool
+pipeline_learns_by_hand(const struct pipeline *p)
+{
+    return p->role == ROLE_ANNOTATE && p->settings->teacher_learn &&
+           p->settings->events_log == LOG_KIND_KAFKA;
+}
+
+bool
+pipeline_is_labeled(const struct pipeline *p, int32_t partition, int64_t offset)
+{
+    return partition < SOURCES_MAX && offset < p->labeled[partition];
+}
+
+void
 pipeline_pause(struct pipeline *p)
 {
     p->is_paused = true;

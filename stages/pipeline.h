@@ -59,6 +59,11 @@ struct pipeline {
     struct positions start;
     struct log_position emitted; /* behind the last label in the log */
     struct watermarks seen;
+    /* A teacher that learns from Kafka sees events again, of which labels are
+     * there: of each source partition, what is below this offset. The source
+     * finds out, behind the sink's fence. */
+    int64_t labeled[SOURCES_MAX];
+    bool is_fenced;
     struct log_identity input;  /* the log of start; "": not known */
     struct log_identity source; /* the log of seen */
     uint32_t pass;
@@ -119,8 +124,20 @@ bool pipeline_checkpoint(struct pipeline *p);
 /* pipeline_report says how the role stands; *r is overwritten. */
 void pipeline_report(const struct pipeline *p, struct role_report *r);
 
+/* pipeline_fence tells the sink to fence off whoever wrote before; is_fenced
+ * and a wake follow. */
+void pipeline_fence(struct pipeline *p);
+
 /* pipeline_settled tells the source that a batch is safe. */
 void pipeline_settled(struct pipeline *p, const struct batch *b);
+
+/* pipeline_learns_by_hand says that the role's teacher learns from Kafka: all
+ * partitions are its own, by hand, and its transactions fence others off. */
+bool pipeline_learns_by_hand(const struct pipeline *p);
+
+/* pipeline_is_labeled says that an event's label is in the topic already. */
+bool pipeline_is_labeled(const struct pipeline *p, int32_t partition,
+                         int64_t offset);
 
 /* pipeline_restart tells the source to hand on again what was not settled. */
 void pipeline_restart(struct pipeline *p);

@@ -115,11 +115,13 @@ check_kinds(struct check *c)
         check_same_kind(c, "dead_letters.log", s->dead_letters_log);
     }
     if (is_annotator(c) && s->teacher_learn &&
-        (s->events_log == LOG_KIND_KAFKA || s->labels_log == LOG_KIND_KAFKA))
+        s->events_log == LOG_KIND_KAFKA &&
+        (!s->labels_transactional || *s->labels_transactional_id == '\0'))
         check_complain(c, "teacher.learn",
-                       "needs file logs, expected false with Kafka: train the "
-                       "teacher apart, in a process with roles: [train] and "
-                       "train.input: events");
+                       "needs labels.transactional: true and a "
+                       "labels.transactional_id with Kafka, which fence off a "
+                       "second annotator; or train the teacher apart, in a "
+                       "process with roles: [train] and train.input: events");
     if (trains && !is_annotator(c) && s->dead_letters_log != train_log(s))
         check_complain(c, "dead_letters.log",
                        "is %s, expected %s, as the log that role train reads",

@@ -48,6 +48,10 @@ struct stage_ops {
     /* The next stage has room again, or a batch came home. NULL for a sink. */
     void (*resume)(struct stage *s);
 
+    /* Of a sink, once its topics are known: begins to fence off whoever wrote
+     * before, and sets pipeline->is_fenced when that is done. May be NULL. */
+    void (*fence)(struct stage *s);
+
     /* Of a source. settled: the sink has made b safe, in the order in which
      * batches were handed on. restart: it never will, nor what came after it;
      * hand all of it on again, in a new epoch. */

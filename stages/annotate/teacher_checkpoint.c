@@ -96,7 +96,7 @@ check_labels(const struct teacher *t, struct error *err)
     const struct log_position *emitted = &t->pipeline->emitted;
     const struct row_source *last;
 
-    if (seen->count == 0)
+    if (t->progress.position.count == 0)
         return STATUS_OK;
     if (t->progress.generation != t->pipeline->settings->labels_generation)
         return error_set(
@@ -108,6 +108,8 @@ check_labels(const struct teacher *t, struct error *err)
             (unsigned long long)t->pipeline->settings->labels_generation,
             t->pipeline->settings->teacher_checkpoint_path,
             t->progress.generation);
+    if (seen->count == 0)
+        return STATUS_OK; /* with Kafka the source compares them */
     last = &seen->next[seen->count - 1];
     if ((uint32_t)last->partition < emitted->partition ||
         ((uint32_t)last->partition == emitted->partition &&
@@ -128,13 +130,14 @@ open_learning(struct teacher *t, struct error *err)
     const struct settings *s = p->settings;
     struct curve *curve = NULL;
     uint64_t version = 0;
+    bool is_file = s->events_log == LOG_KIND_FILE;
     struct keeper_spec keeper = {
         .dir = s->teacher_checkpoint_path,
         .keep = s->teacher_checkpoint_keep,
         .every = s->teacher_checkpoint_every,
         .model_name = s->teacher_name,
-        .log_path = s->events_path,
-        .sync_path = s->labels_path,
+        .log_path = is_file ? s->events_path : s->events_topic,
+        .sync_path = is_file ? s->labels_path : NULL,
         .events = event_shape_spec(p->events),
         .spec = &t->shape.spec,
         .config_sha256 = t->config_sha256,

@@ -167,6 +167,8 @@ add_dead_letter(struct consume *c, const struct incoming *in,
         .sha256 = in->sha256,
     };
 
+    if (pipeline_is_labeled(c->stage.pipeline, r->partition, r->offset))
+        return STATUS_OK; /* it is there: a teacher learns again */
     c->stage.pipeline->counts.dead_letters++;
     role_stats_count_dead(&c->stage.pipeline->stats, why->status);
     if (c->pass > 0)

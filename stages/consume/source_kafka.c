@@ -333,6 +333,8 @@ watch_stall(struct source *s)
 
 /* ---- going on ---- */
 
+static void begin_behind_fence(struct source *s);
+
 static void
 go_on_returning(struct source *s)
 {
@@ -368,7 +370,9 @@ static void
 resume_source(struct source *s)
 {
     OBJ_CHECK(s, SOURCE_KAFKA_MAGIC);
-    if (s->state == SOURCE_RETURNING)
+    if (s->state == SOURCE_CONNECTING && s->is_topic_known)
+        begin_behind_fence(s);
+    else if (s->state == SOURCE_RETURNING)
         go_on_returning(s);
     else if (s->state == SOURCE_DRAINING)
         source_go_on_draining(s);
@@ -467,12 +471,26 @@ begin_reading(struct source *s)
                    topic->cluster);
     (void)snprintf(s->input.topic_id, sizeof(s->input.topic_id), "%s",
                    topic->id);
-    if (s->has_group) {
+    if (!s->is_by_hand) {
         source_enter(s, SOURCE_JOINING);
         source_expect(s, kafka_consumer_subscribe(s->consumer, &err), &err);
         return;
     }
     begin_by_hand(s);
+}
+
+/* Where all partitions are this process's by hand, no group sees to it that no
+ * other one writes their labels: that is fenced off first, and only then what
+ * was committed is the last word. */
+static void
+begin_behind_fence(struct source *s)
+{
+    struct pipeline *p = s->pipeline;
+
+    if (pipeline_learns_by_hand(p) && !p->is_fenced)
+        pipeline_fence(p);
+    else
+        begin_reading(s);
 }
 
 /* Partitions were added to the topic, or to the labels topic. */
@@ -481,9 +499,8 @@ extend_reading(struct source *s)
 {
     const struct kafka_topic *topic = topics_input(s->pipeline->topics);
 
-    if (!s->has_group) {
+    if (s->is_by_hand)
         add_parts(s, (size_t)topic->partition_count);
-    }
     if (s->state == SOURCE_READING)
         source_resolve(s);
 }
@@ -496,7 +513,8 @@ on_topics(void *ctx)
     struct error err;
 
     if (s->state == SOURCE_CONNECTING) {
-        begin_reading(s);
+        s->is_topic_known = true;
+        begin_behind_fence(s);
     } else if (strcmp(topic->id, s->known.id) != 0) {
         (void)source_is_another(s->topic, &err);
         source_fail(s, &err);
@@ -566,6 +584,8 @@ static void
 restart_source(struct source *s)
 {
     OBJ_CHECK(s, SOURCE_KAFKA_MAGIC);
+    if (pipeline_learns_by_hand(s->pipeline) && s->pipeline->is_fenced)
+        return; /* the sink ends the role */
     source_begin_epoch(s);
     if (s->state != SOURCE_READING)
         return; /* draining, leaving: it ends with what is settled */
@@ -658,6 +678,7 @@ configure(struct source *s)
     s->topic =
         s->reads_events ? settings->events_topic : settings->labels_topic;
     s->format = settings->events_format;
+    s->is_by_hand = is_train || pipeline_learns_by_hand(s->pipeline);
     s->has_group = !is_train;
     s->commits_elsewhere = settings->labels_transactional;
     if (is_train && !settings_is_deterministic(settings))

@@ -53,6 +53,7 @@ struct source_part {
 struct source_answer {
     int64_t offset;
     int64_t lost;      /* records that the log does not have any more */
+    int64_t labeled;   /* below it labels are there; of by hand alone */
     bool is_committed; /* the group has this offset */
 };
 
@@ -75,10 +76,12 @@ struct source {
     const char *topic;
     enum event_format format;
     bool reads_events;
+    bool is_by_hand;        /* it has all partitions; else the group's */
     bool has_group;         /* offsets are committed to a group */
     bool commits_elsewhere; /* in the producer's transactions */
     bool has_failed;
     bool is_connected;
+    bool is_topic_known; /* while CONNECTING */
     bool is_topics_idle;
     bool is_flush_set;
     bool is_paused;

@@ -163,6 +163,31 @@ leave_log(struct source *s, size_t partition, int64_t first, int64_t end,
     return STATUS_OK;
 }
 
+/*
+ * What a group has committed has labels, by the same transactions. The state of
+ * a teacher that learns is never ahead of them: it goes on at wanted, and what
+ * comes again has its label already.
+ */
+static enum status
+answer_by_hand(struct source *s, size_t partition, struct error *err)
+{
+    struct source_answer *a = &s->answers[partition];
+    int64_t committed = s->committed[partition].offset;
+    const struct settings *settings = s->pipeline->settings;
+
+    a->labeled = committed == KAFKA_OFFSET_NONE ? 0 : committed;
+    if (a->offset <= a->labeled)
+        return STATUS_OK;
+    return error_set(
+        err, STATUS_BADDATA,
+        "topic %s partition %zu: the teacher's checkpoint in %s has learned up "
+        "to offset %" PRId64 ", but group %s has committed %" PRId64
+        ": its offsets were reset. Restore them, or begin anew with another "
+        "teacher.checkpoint.path, events.group and labels.generation",
+        s->topic, partition, settings->teacher_checkpoint_path, a->offset,
+        settings->events_group, a->labeled);
+}
+
 static enum status
 answer_partition(struct source *s, const struct group_memory *m,
                  size_t partition, struct error *err)
@@ -179,12 +204,16 @@ answer_partition(struct source *s, const struct group_memory *m,
     if (st != STATUS_OK)
         return st;
     *a = (struct source_answer){.offset = s->question.wanted[partition]};
-    if (a->offset == KAFKA_OFFSET_NONE && s->has_group) {
+    if (s->has_group && s->is_by_hand)
+        st = answer_by_hand(s, partition, err);
+    if (st != STATUS_OK)
+        return st;
+    if (a->offset == KAFKA_OFFSET_NONE && s->has_group && !s->is_by_hand) {
         a->offset = s->committed[partition].offset;
         a->is_committed = a->offset != KAFKA_OFFSET_NONE;
     }
     if (a->offset == KAFKA_OFFSET_NONE)
-        a->offset = is_latest ? end : first;
+        a->offset = is_latest && a->labeled == 0 ? end : first;
     if (a->offset < first || a->offset > end)
         st = leave_log(s, partition, first, end, err);
     return st;
@@ -280,6 +309,8 @@ take_answers(struct source *s)
             p->settled = a->offset;
             p->committed = a->is_committed ? a->offset : KAFKA_OFFSET_NONE;
             s->lost += (uint64_t)a->lost;
+            if (s->is_by_hand)
+                s->pipeline->labeled[i] = a->labeled;
         } else if (is_cooperative || !p->is_read) {
             continue;
         }

@@ -160,14 +160,15 @@ encode_row(struct emit *e, struct batch *b, size_t row, struct error *err)
     return STATUS_OK;
 }
 
-/* Whether a file log has the label already. */
+/* Whether the log has the label already. */
 static bool
 is_written(const struct emit *e, const struct row_source *s)
 {
     const struct log_position *emitted = &e->stage.pipeline->emitted;
     uint32_t partition = (uint32_t)s->partition;
 
-    return partition < emitted->partition ||
+    return pipeline_is_labeled(e->stage.pipeline, s->partition, s->offset) ||
+           partition < emitted->partition ||
            (partition == emitted->partition &&
             (uint64_t)s->offset < emitted->offset);
 }
@@ -210,6 +211,15 @@ offer_emit(struct stage *s, void **parcel)
         e->ops->put(e->sink, &b);
     }
     return STATUS_OK;
+}
+
+static void
+fence_emit(struct stage *s)
+{
+    struct emit *e = (struct emit *)s;
+
+    OBJ_CHECK(e, EMIT_MAGIC);
+    e->ops->fence(e->sink);
 }
 
 static void
@@ -294,6 +304,7 @@ const struct stage_ops emit_stage = {
     .gives = PARCEL_NONE,
     .open = open_emit,
     .offer = offer_emit,
+    .fence = fence_emit,
     .stop = stop_emit,
     .report = report_emit,
     .free = free_emit,

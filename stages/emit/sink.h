@@ -27,6 +27,9 @@ struct sink_ops {
      * emit_let_go. */
     void (*put)(struct sink *s, struct batch **b);
 
+    /* See stage_ops; NULL where nobody need be fenced off. */
+    void (*fence)(struct sink *s);
+
     /* Finishes what it holds, then calls emit_sink_stopped once. */
     void (*stop)(struct sink *s);
 

@@ -97,6 +97,24 @@ die(struct sink *s, const struct error *err)
     emit_fail(s->emit, err);
 }
 
+/* The source goes back to what is settled. A teacher that learns cannot unlearn
+ * what would be handed on again: there the role ends. */
+static void
+go_back(struct sink *s, const struct error *why)
+{
+    struct error err;
+
+    if (pipeline_learns_by_hand(s->pipeline) && s->pipeline->is_fenced) {
+        (void)error_set(&err, STATUS_REFUSED,
+                        "labels could not be written, and the teacher has "
+                        "learned from their events: a new start goes on from "
+                        "its checkpoint (%s)",
+                        why->text);
+        die(s, &err);
+    }
+    pipeline_restart(s->pipeline);
+}
+
 /* No batch is settled behind this, and the source goes back. */
 static void
 fail_producer(struct sink *s, const struct error *err)
@@ -115,7 +133,7 @@ fail_producer(struct sink *s, const struct error *err)
     if (status_class(err->status) == CLASS_FATAL)
         die(s, err);
     kafka_producer_give_up(s->producer);
-    pipeline_restart(s->pipeline);
+    go_back(s, err);
 }
 
 static void
@@ -355,6 +373,8 @@ send_rows(struct sink *s, struct batch *b)
     enum status st;
 
     for (; s->row_at < b->columns->row_count; s->row_at++) {
+        if (b->rows[s->row_at].label_bytes == 0)
+            continue; /* the topic has it */
         if (s->letters_unsettled > 0)
             return false;
         if (b->rows[s->row_at].label_bytes == 0)
@@ -432,8 +452,10 @@ on_step(void *ctx, enum transactions_step step,
     bool is_ours = s->pipeline->settings->labels_transactional_id[0] == '\0';
 
     if (outcome == TRANSACTION_DONE) {
-        if (step == TRANSACTIONS_INIT)
+        if (step == TRANSACTIONS_INIT) {
             s->is_recovering = false;
+            s->pipeline->is_fenced = true;
+        }
         if (step == TRANSACTIONS_COMMIT) {
             crash_point("sink_after_transaction_commit");
             s->committed_count = s->sent_count;
@@ -443,7 +465,7 @@ on_step(void *ctx, enum transactions_step step,
                  step == TRANSACTIONS_ABORT ? "partitions or brokers changed"
                                             : err->text);
         s->must_abort = false;
-        pipeline_restart(s->pipeline);
+        go_back(s, err);
     } else {
         s->must_abort = false;
         if (outcome == TRANSACTION_DENIED ||
@@ -452,6 +474,8 @@ on_step(void *ctx, enum transactions_step step,
         fail_producer(s, err);
     }
     go_on(s);
+    if (step == TRANSACTIONS_INIT && s->pipeline->is_fenced)
+        pipeline_wake(s->pipeline);
 }
 
 /* Whether the oldest batch may leave: all of it is acknowledged, and where
@@ -579,6 +603,14 @@ put(struct sink *s, struct batch **b)
 }
 
 static void
+fence(struct sink *s)
+{
+    OBJ_CHECK(s, SINK_MAGIC);
+    if (s->producer == NULL && !s->has_failed)
+        on_reopen(s);
+}
+
+static void
 stop(struct sink *s)
 {
     OBJ_CHECK(s, SINK_MAGIC);
@@ -652,6 +684,7 @@ const struct sink_ops sink_kafka = {
     .open = open_sink,
     .has_room = has_room,
     .put = put,
+    .fence = fence,
     .stop = stop,
     .report = report,
     .free = free_sink,

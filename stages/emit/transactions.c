@@ -103,9 +103,14 @@ transactions_do(struct transactions *t, enum transactions_step step,
     t->producer = producer;
     t->member = t->pipeline->member;
     t->offset_count = 0;
-    for (size_t i = 0; after != NULL && i < after->count; i++)
+    for (size_t i = 0; after != NULL && i < after->count; i++) {
+        uint32_t partition = after->at[i].partition;
+        int64_t offset = (int64_t)after->at[i].offset;
+        int64_t labeled = t->pipeline->labeled[partition];
+
         t->offsets[t->offset_count++] = (struct kafka_offset){
-            (int32_t)after->at[i].partition, (int64_t)after->at[i].offset};
+            (int32_t)partition, offset > labeled ? offset : labeled};
+    }
     calls_begin(t->pipeline->calls, &t->call);
 }
 

@@ -126,13 +126,12 @@ a_trainers_dead_letters_are_where_its_log_is(void)
 }
 
 static void
-some_things_need_files(void)
+some_things_need_more(void)
 {
     CHECK_HAS(read_text(LOGS BROKERS "teacher: {kind: checkpoint, learn: true, "
                                      "checkpoint.path: t}\n"),
-              "x.yaml:8:29: teacher.learn: needs file logs, expected false "
-              "with Kafka: train the teacher apart, in a process with roles: "
-              "[train] and train.input: events\n");
+              "x.yaml:8:29: teacher.learn: needs labels.transactional: true "
+              "and a labels.transactional_id with Kafka");
     CHECK_HAS(read_text(LOGS BROKERS "roles: [train]\ntrain.passes: 2\n"),
               "x.yaml:9:1: train.passes: is more than one, expected 1: a "
               "Kafka log has no end");
@@ -284,7 +283,7 @@ main(void)
     RUN(brokers_must_be_known);
     RUN(an_annotator_has_logs_of_one_kind);
     RUN(a_trainers_dead_letters_are_where_its_log_is);
-    RUN(some_things_need_files);
+    RUN(some_things_need_more);
     RUN(topics_have_legal_names_and_differ);
     RUN(what_delivery_depends_on_is_refused);
     RUN(a_producer_keeps_five_in_flight);
