@@ -58,7 +58,15 @@ static const char *const words_teacher_kind[] = {[TEACHER_KIND_NONE] = "none",
                                                  [TEACHER_KIND_CHECKPOINT] =
                                                      "checkpoint",
                                                  [TEACHER_KIND_FIELD] = "field",
+                                                 [TEACHER_KIND_HTTP] = "http",
                                                  NULL};
+static const char *const words_teacher_protocol[] = {
+    [PROTOCOL_AUTO] = "auto",
+    [PROTOCOL_OIP] = "oip",
+    [PROTOCOL_OIP_BINARY] = "oip_binary",
+    [PROTOCOL_TFSERVING_ROW] = "tfserving_row",
+    [PROTOCOL_TFSERVING_COLUMN] = "tfserving_column",
+    NULL};
 static const char *const words_teacher_output[] = {
     [TEACHER_LOGIT] = "logit", [TEACHER_PROBABILITY] = "probability", NULL};
 static const char *const words_activation[] = {

@@ -57,6 +57,16 @@ enum teacher_kind {
     TEACHER_KIND_NONE,
     TEACHER_KIND_CHECKPOINT,
     TEACHER_KIND_FIELD,
+    TEACHER_KIND_HTTP,
+};
+
+/* How a model server is asked. */
+enum teacher_protocol {
+    PROTOCOL_AUTO, /* as OIP_BINARY where the server can, else as OIP */
+    PROTOCOL_OIP,
+    PROTOCOL_OIP_BINARY,
+    PROTOCOL_TFSERVING_ROW,
+    PROTOCOL_TFSERVING_COLUMN,
 };
 
 enum head {
@@ -94,25 +104,26 @@ enum train_input {
 #define SETTINGS_TYPE_PROPERTIES(n) struct setting_properties
 #define SETTINGS_FIELD(kind, field) SETTINGS_TYPE_##kind field;
 
-#define SETTINGS_ENUM_log_kind       enum log_kind
-#define SETTINGS_ENUM_log_start      enum log_start
-#define SETTINGS_ENUM_event_format   enum event_format
-#define SETTINGS_ENUM_determinism    enum determinism
-#define SETTINGS_ENUM_time_unit      enum time_unit
-#define SETTINGS_ENUM_feature_kind   enum feature_kind
-#define SETTINGS_ENUM_seen_by        enum seen_by
-#define SETTINGS_ENUM_task_kind      enum task_kind
-#define SETTINGS_ENUM_teacher_kind   enum teacher_kind
-#define SETTINGS_ENUM_teacher_output enum teacher_output
-#define SETTINGS_ENUM_activation     enum activation
-#define SETTINGS_ENUM_optimizer_kind enum optimizer_kind
-#define SETTINGS_ENUM_schedule_kind  enum schedule_kind
-#define SETTINGS_ENUM_distill_kind   enum distill_kind
-#define SETTINGS_ENUM_head           enum head
-#define SETTINGS_ENUM_old_labels     enum old_labels
-#define SETTINGS_ENUM_train_input    enum train_input
-#define SETTINGS_ENUM_log_level      enum log_level
-#define SETTINGS_ENUM_log_format     enum log_format
+#define SETTINGS_ENUM_log_kind         enum log_kind
+#define SETTINGS_ENUM_log_start        enum log_start
+#define SETTINGS_ENUM_event_format     enum event_format
+#define SETTINGS_ENUM_determinism      enum determinism
+#define SETTINGS_ENUM_time_unit        enum time_unit
+#define SETTINGS_ENUM_feature_kind     enum feature_kind
+#define SETTINGS_ENUM_seen_by          enum seen_by
+#define SETTINGS_ENUM_task_kind        enum task_kind
+#define SETTINGS_ENUM_teacher_kind     enum teacher_kind
+#define SETTINGS_ENUM_teacher_output   enum teacher_output
+#define SETTINGS_ENUM_teacher_protocol enum teacher_protocol
+#define SETTINGS_ENUM_activation       enum activation
+#define SETTINGS_ENUM_optimizer_kind   enum optimizer_kind
+#define SETTINGS_ENUM_schedule_kind    enum schedule_kind
+#define SETTINGS_ENUM_distill_kind     enum distill_kind
+#define SETTINGS_ENUM_head             enum head
+#define SETTINGS_ENUM_old_labels       enum old_labels
+#define SETTINGS_ENUM_train_input      enum train_input
+#define SETTINGS_ENUM_log_level        enum log_level
+#define SETTINGS_ENUM_log_format       enum log_format
 
 /* A feature; its path is filled in where it is not given. */
 struct feature_settings {

@@ -296,6 +296,7 @@ check_teacher(struct check *c)
     const struct settings *s = c->s;
     bool has_model = s->teacher.kind == TEACHER_KIND_CHECKPOINT;
 
+    check_http_teacher(c, "teacher", &s->teacher);
     if (s->teacher_learn && !has_model)
         check_complain(
             c, "teacher.learn",

@@ -30,4 +30,9 @@ print_like(3, 4) void check_complain(struct check *c, const char *key,
  * properties of kafka. */
 void check_kafka(struct check *c);
 
+/* check_http_teacher checks a teacher that is a model server; section is where
+ * its settings are. */
+void check_http_teacher(struct check *c, const char *section,
+                        const struct teacher_settings *t);
+
 #endif

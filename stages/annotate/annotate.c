@@ -42,6 +42,7 @@ struct annotate {
 static const struct teacher_ops *const kinds[] = {
     [TEACHER_KIND_CHECKPOINT] = &teacher_checkpoint,
     [TEACHER_KIND_FIELD] = &teacher_field,
+    [TEACHER_KIND_HTTP] = &teacher_http,
     [TEACHER_KIND_NONE] = &teacher_none,
 };
 

@@ -75,5 +75,6 @@ struct teacher_ops {
 extern const struct teacher_ops teacher_none;       /* no soft labels */
 extern const struct teacher_ops teacher_field;      /* they are in the event */
 extern const struct teacher_ops teacher_checkpoint; /* a model in process */
+extern const struct teacher_ops teacher_http;       /* a model server */
 
 #endif
