@@ -115,6 +115,7 @@ close_connection(struct http_server *s, void **context)
     else
         s->first = x->next;
     s->connection_count--;
+    s->has_closed = true;
     bytes_fini(&x->body);
     x->magic = 0;
     free(x);
@@ -485,12 +486,17 @@ turn(struct http_server *s)
     if (s->is_closing)
         return;
     sweep(s);
+    s->has_closed = false;
     (void)MHD_run(s->daemon);
     if (MHD_get_timeout(s->daemon, &library_ms) == MHD_YES &&
         library_ms < wait_ms)
         wait_ms = library_ms;
     else if (s->connection_count == 0)
         return;
+    /* Where all places were taken, the library looks only in its next turn
+     * whether there is one again. */
+    if (s->has_closed && s->connection_count + 1 >= s->limits.connections_max)
+        wait_ms = 0;
     timer_start(s->timer, wait_ms, 0);
 }
 

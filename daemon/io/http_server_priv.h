@@ -75,6 +75,7 @@ struct http_server {
     size_t answers_used;
     size_t bodies_used;
     uint64_t swept_ns;
+    bool has_closed; /* a connection, in this turn */
     bool is_draining;
     bool is_closing;
 };
