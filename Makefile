@@ -59,7 +59,9 @@ SUPPORT := $(sort $(wildcard tests/support/*.c))
 FUZZ    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH   := $(filter-out %/floor.c %/kafka_load.c,\
              $(sort $(wildcard tests/bench/*.c)))
-SCRIPT  := $(sort $(wildcard tests/integration/test_*))
+# Those that start model servers.
+TEACHERS := $(sort $(wildcard tests/integration/test_teacher_*))
+SCRIPT  := $(filter-out $(TEACHERS),$(sort $(wildcard tests/integration/test_*)))
 # Those that start brokers.
 KAFKA   := $(sort $(wildcard tests/integration/test_kafka_*)) \
            $(filter %/test_chaos.py %/test_ledger.py,$(SCRIPT))
@@ -171,6 +173,10 @@ integration: $(OUT)/distilld crash | build/deps.kafka
 check-kafka: $(OUT)/distilld crash | build/deps.kafka
 	@$(TALLY) $(KAFKA)
 
+# Triton, MLServer, KServe and scripted servers as teachers.
+check-teachers: $(OUT)/distilld | build/deps.kafka
+	@$(TALLY) $(TEACHERS)
+
 # Real brokers, harm, and a ledger; CHAOS_ROUNDS=1000 kills a thousand times.
 chaos: $(OUT)/distilld crash | build/deps.kafka
 	@OUT=$(OUT) CRASH=$(CRASH) python3 tests/chaos/chaos.py \
@@ -269,6 +275,7 @@ help:
 	@echo 'make check      unit, contract and integration tests'
 	@echo 'make unit       unit and contract tests'
 	@echo 'make check-kafka  the integration tests that start brokers'
+	@echo 'make check-teachers  the integration tests that start model servers'
 	@echo 'make check-compose  docker compose up, watched and killed'
 	@echo 'make chaos      kills and cuts off a service, CHAOS_ROUNDS=60'
 	@echo 'make bench      speed beside floor and peer, build/bench.json'
@@ -281,6 +288,6 @@ help:
 
 FORCE:
 .PHONY: all deps demo conf conf-check install check unit integration \
-        check-kafka check-compose chaos crash fuzz fuzz-run bench bench-seeds \
-        bench-build lint lint-quick format layers words sizes tidy cppcheck \
-        clean help FORCE
+        check-kafka check-teachers check-compose chaos crash fuzz fuzz-run \
+        bench bench-seeds bench-build lint lint-quick format layers words \
+        sizes tidy cppcheck clean help FORCE

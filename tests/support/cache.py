@@ -20,6 +20,12 @@ PACKAGES = ("confluent-kafka==2.16.1", "xxhash==3.5.0")
 # What the peer of the benchmarks runs on. PyTorch's wheel brings libraries for
 # GPUs that it does not start without: 5 GB.
 PEER_PACKAGES = ("torch==2.15.0", "numpy==2.4.6", "orjson==3.13.0")
+# Real servers of models, apart from each other: they want different versions.
+TRITON_PACKAGES = ("nvidia-pytriton==0.7.0", "numpy==1.26.4")
+MLSERVER_PACKAGES = ("mlserver==1.7.1",)
+KSERVE_PACKAGES = ("kserve==0.21.0",)
+# HTTP/2 for the scripted one.
+HTTP2_PACKAGES = ("hypercorn==0.18.0",)
 SECONDS = 1200  # a download may take that long
 
 POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -50,6 +56,16 @@ def missing(what):
         raise AssertionError(what)
     print(f"SKIPPED: {what}", file=sys.stderr, flush=True)
     raise unittest.SkipTest(what)
+
+
+def wants_python_below(version, what):
+    """Skips the test that asked, everywhere, where there is no package of
+    `what` for a Python as new as this one."""
+    if sys.version_info[:2] >= version:
+        why = "%s has no package for Python %d.%d" % (
+            what, *sys.version_info[:2])
+        print(f"SKIPPED: {why}", file=sys.stderr, flush=True)
+        raise unittest.SkipTest(why)
 
 
 def cache_folder():
