@@ -95,6 +95,43 @@ class Works:
         trainer.stop()
         self.assert_sound(book, "train")
 
+    def test_static_members_come_back(self):
+        """With group.instance.id a member that was killed has its partitions
+        when it comes back in time, and the other one keeps its own."""
+        service = self.service
+        service.create()
+        book = service.book()
+        service.configure("train", roles=["train"])
+        trainer = service.start("train")
+        running = []
+        for name in ("first", "second"):
+            service.configure(name, roles=["annotate"], kafka={
+                "consumer": {"group.instance.id": name,
+                             "session.timeout.ms": 30000}})
+            running.append(service.start(name))
+        first, second = running
+        for daemon in running:
+            daemon.await_said("partitions_assigned")
+        service.issue_until(
+            book, lambda: self.oracle.members(service.group) == 2, "members")
+        for _ in range(3):
+            revoked = second.said().count("partitions_revoked")
+            wanted = service.label_count() + 1000
+            service.issue_until(
+                book, lambda wanted=wanted: service.label_count() > wanted,
+                "labels")
+            first.kill()
+            first.start()
+            first.await_said("partitions_assigned")
+            book.flush()
+            service.await_consumed(book)
+            self.assertEqual(second.said().count("partitions_revoked"),
+                             revoked)
+        service.await_trained(book, "train")
+        for daemon in (*running, trainer):
+            daemon.stop()
+        self.assert_sound(book, "train")
+
     def test_trainer_goes_on_from_its_checkpoint(self):
         """Killed at any time, it replays from the offsets in there."""
         service = self.service
