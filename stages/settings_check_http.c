@@ -66,11 +66,11 @@ static void
 check_names(struct check *c, const char *section,
             const struct teacher_settings *t)
 {
-    if (*t->model == '\0')
-        check_complain(c, key_of(c, section, "model"),
+    if (*t->model_name == '\0')
+        check_complain(c, key_of(c, section, "model_name"),
                        "is missing, expected the model's name at the server");
-    else if (!is_plain(t->model, "-._~"))
-        check_complain(c, key_of(c, section, "model"),
+    else if (!is_plain(t->model_name, "-._~"))
+        check_complain(c, key_of(c, section, "model_name"),
                        "cannot stand in an address, expected letters, digits, "
                        "'-', '.', '_' or '~'");
     if (!is_plain(t->model_version, "-._~"))

@@ -129,7 +129,7 @@ take_failure(struct teacher *t, const struct http_reply *reply)
             &err,
             reply->code == 401 || reply->code == 403 ? STATUS_DENIED
                                                      : STATUS_REFUSED,
-            "model %.100s is not ready: HTTP %u%s%s", t->settings->model,
+            "model %.100s is not ready: HTTP %u%s%s", t->settings->model_name,
             reply->code, text[0] == '\0' ? "" : ": ", text);
     }
     http_trouble(t, "%.500s", err.text);
@@ -216,7 +216,7 @@ http_probe_init(struct teacher *t, struct error *err)
     while (len > 0 && s->url[len - 1] == '/')
         len--;
     (void)snprintf(t->base, sizeof(t->base), "%.*s/%s/models/%s", (int)len,
-                   s->url, http_is_tfserving(t) ? "v1" : "v2", s->model);
+                   s->url, http_is_tfserving(t) ? "v1" : "v2", s->model_name);
     t->is_binary = s->protocol == PROTOCOL_OIP_BINARY;
     set_infer(t, s->model_version);
     return timer_new(&t->probe_timer, t->pipeline->loop, on_timer, t, err);

@@ -83,7 +83,7 @@ http_reply_read(struct http_job *j, const struct http_reply *reply,
     struct teacher *t = j->teacher;
     struct oip_response response = {
         .id = j->id,
-        .model = t->settings->model,
+        .model = t->settings->model_name,
         .row_count = j->size,
         .outputs = t->outputs,
         .output_count = t->map->output_count,

@@ -27,7 +27,7 @@ static const char yaml[] =
     "teacher:\n"
     "  kind: http\n"
     "  url: http://h:1\n"
-    "  model: m\n"
+    "  model_name: m\n"
     "  inputs:\n"
     "    user: BYTES user default nobody at all\n"
     "    words: BYTES[3] words default -\n"
