@@ -46,15 +46,20 @@ batch_pool_new(struct batch_pool **out, size_t count,
         bytes_init(&b->raw, RAW_BYTES_MAX);
         bytes_init(&b->dead_letters, RAW_BYTES_MAX);
         bytes_init(&b->labels, RAW_BYTES_MAX);
+        bytes_init(&b->imagined, RAW_BYTES_MAX);
         p->home[p->home_count++] = b;
         p->count++;
         b->rows = calloc(row_max, sizeof(*b->rows));
         b->answered_by = calloc(row_max, 1);
         b->is_rejected = calloc(row_max, 1);
+        b->is_chosen = calloc(row_max, 1);
+        b->ask_rate = calloc(row_max, sizeof(*b->ask_rate));
         b->answerers = calloc(ANSWERERS_MAX, sizeof(*b->answerers));
         st = columns_new(&b->columns, spec, row_max, err);
-        if (st == STATUS_OK && (b->rows == NULL || b->answered_by == NULL ||
-                                b->is_rejected == NULL || b->answerers == NULL))
+        if (st == STATUS_OK &&
+            (b->rows == NULL || b->answered_by == NULL ||
+             b->is_rejected == NULL || b->is_chosen == NULL ||
+             b->ask_rate == NULL || b->answerers == NULL))
             st = error_set(err, STATUS_NOMEM, "no memory for a batch");
     }
     if (st != STATUS_OK) {
@@ -81,10 +86,13 @@ batch_pool_free(struct batch_pool **self)
         free(b->rows);
         free(b->answered_by);
         free(b->is_rejected);
+        free(b->is_chosen);
+        free(b->ask_rate);
         free(b->answerers);
         bytes_fini(&b->raw);
         bytes_fini(&b->dead_letters);
         bytes_fini(&b->labels);
+        bytes_fini(&b->imagined);
         b->magic = 0;
     }
     free(p->batches);
@@ -107,6 +115,7 @@ batch_pool_take(struct batch_pool *pool)
     bytes_clear(&b->raw);
     bytes_clear(&b->dead_letters);
     bytes_clear(&b->labels);
+    bytes_clear(&b->imagined);
     b->has_position = false;
     b->pass = 0;
     b->due_version = 0;
@@ -121,6 +130,8 @@ batch_pool_take(struct batch_pool *pool)
     b->has_rejected = false;
     memset(b->answered_by, ANSWERED_BY_NONE, b->columns->row_max);
     memset(b->is_rejected, 0, b->columns->row_max);
+    b->chosen_by = NULL;
+    memset(b->is_chosen, 1, b->columns->row_max);
     error_clear(&b->error);
     return b;
 }
@@ -177,7 +188,7 @@ batch_pool_report(const struct batch_pool *pool, struct batch_pool_report *out)
             continue;
         seconds = clock_seconds_since(b->taken_ns);
         out->batches++;
-        out->records += b->columns->row_count;
+        out->records += columns_real(b->columns);
         if (seconds > out->oldest_seconds)
             out->oldest_seconds = seconds;
     }

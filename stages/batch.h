@@ -40,6 +40,11 @@ struct row {
     size_t label_start; /* of its label record, in batch->labels */
     size_t label_bytes; /* with the line feed; 0: it has none */
     struct row_source source;
+    /* annotate role: the imagined rows that were made of it, imagined_count
+     * from imagined_at on, which have bytes of their own. train role: where the
+     * list of them is in batch->imagined, and its bytes. */
+    size_t imagined_at;
+    size_t imagined_count;
 };
 
 #define KEY_NONE UINT32_MAX
@@ -85,6 +90,7 @@ struct batch {
     struct bytes raw;           /* the events' bytes, end to end */
     struct bytes dead_letters;  /* encoded records, to be written first */
     struct bytes labels;        /* encoded records */
+    struct bytes imagined;      /* lists of imagined events: train role */
     struct positions after;     /* in the log that was read, behind all rows */
     bool has_position;          /* false: only carries dead letters */
     uint32_t epoch;             /* of the source, when the batch was cut */
@@ -100,6 +106,10 @@ struct batch {
     uint8_t *is_rejected; /* (columns->row_max) by a teacher: the row is among
                              the dead letters and has no label */
     bool has_rejected;    /* there is one */
+    const char *chosen_by; /* the way of choosing; NULL: all are asked about */
+    uint8_t *is_chosen;    /* (columns->row_max) the teacher is asked about */
+    float *ask_rate;       /* (columns->row_max) with that probability, where
+                              there is a way of choosing */
     char teacher_version[LABEL_VERSION_MAX + 1]; /* train role: of the last
                                                     row's answer */
     uint64_t due_version; /* became durable with this batch: 0, none */

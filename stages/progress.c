@@ -21,7 +21,7 @@ progress_add(struct progress *p, const struct batch *b)
 {
     const struct columns *c = b->columns;
 
-    for (size_t i = 0; i < c->row_count; i++) {
+    for (size_t i = 0; i < columns_real(c); i++) {
         int64_t ms = c->time_ms[i];
 
         if (ms == 0)
@@ -31,7 +31,7 @@ progress_add(struct progress *p, const struct batch *b)
         if (ms > p->last_ms)
             p->last_ms = ms;
     }
-    p->examples += c->row_count;
+    p->examples += columns_real(c);
     p->batches += c->row_count > 0;
     p->pass = b->pass;
     positions_copy(&p->position, &b->after);

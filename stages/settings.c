@@ -45,6 +45,10 @@ static const char *const words_seen_by[] = {[SEEN_BY_BOTH] = "both",
                                             [SEEN_BY_TEACHER] = "teacher",
                                             [SEEN_BY_STUDENT] = "student",
                                             NULL};
+static const char *const words_event_side[] = {[EVENT_SIDE_NONE] = "none",
+                                               [EVENT_SIDE_USER] = "user",
+                                               [EVENT_SIDE_ITEM] = "item",
+                                               NULL};
 static const char *const words_transform[] = {
     [TRANSFORM_LOG] = "log",
     [TRANSFORM_STANDARDIZE] = "standardize",
@@ -261,6 +265,20 @@ settings_has_teacher(const struct settings *s, enum teacher_kind kind)
             return true;
     }
     return false;
+}
+
+size_t
+settings_teacher_rows(const struct settings *s)
+{
+    OBJ_CHECK(s, SETTINGS_MAGIC);
+    return s->teacher_batch * (1 + s->teacher_recombine);
+}
+
+size_t
+settings_train_rows(const struct settings *s)
+{
+    OBJ_CHECK(s, SETTINGS_MAGIC);
+    return s->train_batch * (1 + s->teacher_recombine);
 }
 
 bool

@@ -111,6 +111,7 @@ enum train_input {
 #define SETTINGS_ENUM_time_unit        enum time_unit
 #define SETTINGS_ENUM_feature_kind     enum feature_kind
 #define SETTINGS_ENUM_seen_by          enum seen_by
+#define SETTINGS_ENUM_event_side       enum event_side
 #define SETTINGS_ENUM_task_kind        enum task_kind
 #define SETTINGS_ENUM_teacher_kind     enum teacher_kind
 #define SETTINGS_ENUM_teacher_output   enum teacher_output
@@ -211,6 +212,11 @@ const struct teacher_settings *settings_teacher(const struct settings *s,
 
 /* settings_has_teacher says whether one of them is of this kind. */
 bool settings_has_teacher(const struct settings *s, enum teacher_kind kind);
+
+/* settings_teacher_rows and settings_train_rows are the most rows of a batch of
+ * role annotate and role train, with those that are imagined. */
+size_t settings_teacher_rows(const struct settings *s);
+size_t settings_train_rows(const struct settings *s);
 
 /* settings_is_deterministic says whether training must give the same bytes
  * however often it is interrupted. */

@@ -468,6 +468,7 @@ settings_check(const struct settings *s, struct settings_problems *problems)
     check_features(&c);
     check_tasks(&c);
     check_teacher(&c);
+    check_budget(&c);
     check_objective(&c);
     check_roles(&c);
     check_paths(&c);

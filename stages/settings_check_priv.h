@@ -35,4 +35,8 @@ void check_kafka(struct check *c);
 void check_http_teacher(struct check *c, const char *section,
                         const struct teacher_settings *t);
 
+/* check_budget checks which events, real and imagined, the teacher is asked
+ * about. */
+void check_budget(struct check *c);
+
 #endif

@@ -37,6 +37,7 @@ fill_event_feature(struct event_feature *out, const struct feature_settings *f)
     out->width = f->width;
     out->ids_max = f->ids_max;
     out->separator = f->separator[0];
+    out->side = f->side;
     out->has_log = settings_has_transform(f, TRANSFORM_LOG);
     out->has_range = f->range.count == 2;
     if (out->has_range) {

@@ -181,7 +181,7 @@ tap_show_batch(struct tap *t, const struct batch *b)
     if (t == NULL)
         return;
     OBJ_CHECK(t, TAP_MAGIC);
-    for (size_t i = 0; i < b->columns->row_count && b->raw.used > 0 &&
+    for (size_t i = 0; i < columns_real(b->columns) && b->raw.used > 0 &&
                        tap_wants(t, TAP_EVENTS);
          i++)
         tap_show(t, TAP_EVENTS, b->raw.data + b->rows[i].start,

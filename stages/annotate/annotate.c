@@ -8,7 +8,9 @@
 #include "stages/annotate/annotate.h"
 
 #include "stages/annotate/panel.h"
+#include "stages/annotate/recombine.h"
 #include "stages/settings.h"
+#include "stages/shape.h"
 
 #include "daemon/base/object.h"
 
@@ -28,7 +30,8 @@ struct annotate {
     struct stage stage;
     unsigned magic;
     struct panel *panel;
-    struct turn *turns; /* a ring of (slots) */
+    struct recombiner *recombiner; /* NULL: no event is imagined */
+    struct turn *turns;            /* a ring of (slots) */
     size_t slots;
     size_t head;
     size_t count;
@@ -150,6 +153,17 @@ on_panel_stopped(void *ctx, const struct error *err)
     go_on(a);
 }
 
+static void
+begin_turn(struct annotate *a, struct turn *t)
+{
+    struct error err;
+
+    if (a->recombiner != NULL &&
+        recombine(a->recombiner, t->batch, &err) != STATUS_OK)
+        fail(a, &err);
+    panel_hear(a->panel, &t->hearing, t->batch);
+}
+
 static enum status
 offer_annotate(struct stage *s, void **parcel)
 {
@@ -163,7 +177,7 @@ offer_annotate(struct stage *s, void **parcel)
     OBJ_TAKE(t->batch, (struct batch **)parcel, BATCH_MAGIC);
     t->is_heard = false;
     a->count++;
-    panel_hear(a->panel, &t->hearing, t->batch);
+    begin_turn(a, t);
     return STATUS_OK;
 }
 
@@ -211,6 +225,7 @@ free_annotate(struct stage **self)
         panel_hearing_fini(a->panel, &a->turns[i].hearing);
     }
     panel_free(&a->panel);
+    recombiner_free(&a->recombiner);
     free(a->turns);
     a->magic = 0;
     free(a);
@@ -239,11 +254,16 @@ open_annotate(struct stage **out, struct pipeline *p, struct error *err)
     a->turns = calloc(a->slots, sizeof(a->turns[0]));
     if (a->turns == NULL)
         st = error_set(err, STATUS_NOMEM, "no memory for a stage");
+    if (st == STATUS_OK && p->settings->teacher_recombine > 0)
+        st = recombiner_new(&a->recombiner, event_shape_spec(p->events),
+                            p->settings->teacher_batch,
+                            p->settings->teacher_recombine,
+                            p->settings->teacher_seed, err);
     if (st == STATUS_OK)
         st = panel_open(&a->panel, p, &panel, err);
     for (size_t i = 0; i < a->slots && st == STATUS_OK; i++)
         st = panel_hearing_init(a->panel, &a->turns[i].hearing,
-                                p->settings->teacher_batch, err);
+                                settings_teacher_rows(p->settings), err);
     if (st != STATUS_OK) {
         free_annotate(&s);
         return st;

@@ -105,7 +105,8 @@ take_rejected(struct panel *panel, struct batch *b, const struct ask *ask,
     for (size_t row = 0; row < b->columns->row_count && ask->reasons.used > 0 &&
                          st == STATUS_OK;
          row++) {
-        if (ask->answers[row] == ANSWER_REJECTED)
+        if (ask->answers[row] == ANSWER_REJECTED &&
+            row < columns_real(b->columns)) /* imagined ones have no label */
             st = reject_row(panel->pipeline, b, row, ask_reason(ask, row), err);
     }
     return st;
@@ -237,8 +238,10 @@ panel_hear(struct panel *panel, struct hearing *h, struct batch *b)
         struct ask *ask = &h->asks[i];
 
         ask_begin(ask, b);
-        for (size_t row = 0; row < b->columns->row_count; row++)
-            ask_want(ask, row);
+        for (size_t row = 0; row < b->columns->row_count; row++) {
+            if (b->is_chosen[row])
+                ask_want(ask, row);
+        }
         ask->done = on_done;
         ask->ctx = h;
         ask->is_under_way = true;

@@ -59,7 +59,8 @@ open_frozen(struct teacher *t, struct error *err)
 
     if (st == STATUS_OK)
         st = load_model(&loaded, ck, "", event_shape_spec(t->pipeline->events),
-                        s->teacher_batch, t->settings->threads, "teacher", err);
+                        settings_teacher_rows(s), t->settings->threads,
+                        "teacher", err);
     if (st == STATUS_OK) {
         t->model = loaded.model;
         t->shape = loaded.shape;
@@ -153,7 +154,7 @@ open_learning(struct teacher *t, struct error *err)
         .version = &version,
     };
     enum status st =
-        model_shape_new(&t->shape, s, MODEL_TEACHER, s->teacher_batch,
+        model_shape_new(&t->shape, s, MODEL_TEACHER, settings_teacher_rows(s),
                         t->settings->threads, err);
 
     if (st == STATUS_OK)
@@ -211,9 +212,9 @@ open_teacher(struct teacher **out, struct pipeline *p,
     st = p->settings->teacher_learn ? open_learning(t, err)
                                     : open_frozen(t, err);
     if (st == STATUS_OK) {
-        t->logits =
-            calloc(p->settings->teacher_batch * model_logit_count(t->model),
-                   sizeof(float));
+        t->logits = calloc(settings_teacher_rows(p->settings) *
+                               model_logit_count(t->model),
+                           sizeof(float));
         if (t->logits == NULL)
             st = error_set(err, STATUS_NOMEM, "no memory for logits");
     }
@@ -294,16 +295,23 @@ write_answers(struct teacher *t, struct ask *ask)
     }
 }
 
+/* Imagined events are answered about first and are nothing to learn from. */
 static enum status
 answer_and_learn(struct teacher *t, const struct batch *b, struct error *err)
 {
+    struct columns real = *b->columns;
     struct step step;
 
+    real.row_count = columns_real(b->columns);
     (void)snprintf(t->version, sizeof(t->version), "%" PRIu64,
                    t->progress.examples);
-    if (b->columns->row_count > 0)
-        model_step(t->model, b->columns, t->objectives, t->logits, NULL, &step);
-    if (b->columns->row_count > 0 && step.is_skipped) {
+    if (real.row_count > 0) {
+        if (b->columns->imagined_count > 0)
+            model_predict(t->model, b->columns, t->logits);
+        real.imagined_count = 0;
+        model_step(t->model, &real, t->objectives, t->logits, NULL, &step);
+    }
+    if (real.row_count > 0 && step.is_skipped) {
         t->progress.skipped_steps++;
         log_warn("teacher_step_skipped", "examples=%" PRIu64,
                  t->progress.examples);

@@ -394,7 +394,7 @@ open_calls(struct teacher *t, struct error *err)
 static enum status
 open_slots(struct teacher *t, struct error *err)
 {
-    size_t rows = t->all->teacher_batch;
+    size_t rows = settings_teacher_rows(t->all);
     enum status st = STATUS_OK;
 
     t->slot_count = t->all->pipeline_batches;

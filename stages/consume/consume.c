@@ -33,12 +33,15 @@ struct consume {
     const struct source_ops *ops;
     struct source *source;
     struct decoder *decoder;
+    struct decoder *imaginer; /* of imagined events; NULL: they are left out */
     struct batch *open;
     struct batch *full; /* cut, not taken by the next stage yet */
     struct watermarks seen;
     struct log_identity labels_of; /* the log of seen: train role */
     uint32_t pass;
     size_t batch_rows;
+    size_t rows_max;   /* with imagined ones */
+    size_t recombine;  /* imagined rows a row, at most */
     int64_t start_ms;  /* events before it are skipped */
     const char *topic; /* the log's name */
     bool is_stopping;
@@ -110,12 +113,31 @@ consume_is_empty(const struct consume *c)
                                 c->open->dead_letters.used == 0));
 }
 
+/* Reads the imagined events of a batch of labels behind its rows: the batch is
+ * as long as it will be. */
+static void
+imagine_rows(struct consume *c, struct batch *b)
+{
+    struct columns *columns = b->columns;
+    size_t real = columns->row_count;
+
+    for (size_t i = 0; b->imagined.used > 0 && i < real; i++) {
+        const struct row *row = &b->rows[i];
+
+        if (row->imagined_count > 0)
+            columns->imagined_count += decoder_imagine(
+                c->imaginer, b->imagined.data + row->imagined_at,
+                row->imagined_count, columns, c->recombine, columns, i);
+    }
+}
+
 void
 consume_cut(struct consume *c)
 {
     OBJ_CHECK(c, CONSUME_MAGIC);
     if (!push_full(c) || c->open == NULL)
         return;
+    imagine_rows(c, c->open);
     c->ops->position(c->source, &c->open->after, &c->open->input);
     c->open->source = c->labels_of;
     c->open->pass = c->pass;
@@ -305,6 +327,15 @@ take_record(struct consume *c, const struct incoming *in, struct error *err)
     p->counts.rows++;
     if (p->role == ROLE_ANNOTATE)
         return keep_bytes(c, row, in, err);
+    row->imagined_count = 0;
+    if (c->imaginer != NULL && meta.imagined != NULL) {
+        row->imagined_at = b->imagined.used;
+        row->imagined_count = meta.imagined_bytes;
+        st =
+            bytes_append(&b->imagined, meta.imagined, meta.imagined_bytes, err);
+        if (st != STATUS_OK)
+            return st;
+    }
     if (meta.is_label && strcmp(b->teacher_version, meta.teacher_version) != 0)
         memcpy(b->teacher_version, meta.teacher_version,
                sizeof(b->teacher_version));
@@ -433,6 +464,7 @@ free_consume(struct stage **self)
     consume_drop(c);
     c->ops->free(&c->source);
     decoder_free(&c->decoder);
+    decoder_free(&c->imaginer);
     c->magic = 0;
     free(c);
 }
@@ -451,6 +483,8 @@ configure(struct consume *c, const struct settings *s, enum role role)
     else
         c->topic = log_name(reads_events ? s->events_path : s->labels_path);
     c->batch_rows = is_train ? s->train_batch : s->teacher_batch;
+    c->rows_max = is_train ? settings_train_rows(s) : settings_teacher_rows(s);
+    c->recombine = is_train ? s->teacher_recombine : 0;
     c->start_ms = is_train ? s->train_start : SETTING_EARLIEST;
 }
 
@@ -472,9 +506,11 @@ open_consume(struct stage **out, struct pipeline *p, struct error *err)
     configure(c, p->settings, p->role);
     s = &c->stage;
     st = decoder_new(&c->decoder, event_shape_spec(c->shape), err);
+    if (st == STATUS_OK && c->recombine > 0)
+        st = decoder_new(&c->imaginer, event_shape_spec(c->shape), err);
     if (st == STATUS_OK)
         st = batch_pool_new(&p->pool, p->settings->pipeline_batches,
-                            event_shape_spec(c->shape), c->batch_rows, err);
+                            event_shape_spec(c->shape), c->rows_max, err);
     if (st == STATUS_OK)
         st = c->ops->open(&c->source, c, p, err);
     if (st != STATUS_OK) {

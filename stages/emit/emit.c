@@ -10,6 +10,7 @@
 #include "stages/settings.h"
 #include "stages/shape.h"
 #include "stages/tap.h"
+#include "stages/topics.h"
 
 #include "daemon/base/macros.h"
 #include "daemon/base/object.h"
@@ -21,6 +22,9 @@
 
 #define EMIT_MAGIC 0x454d4954u
 
+/* Of a record beside its value, key and headers, generously. */
+#define RECORD_MARGIN 4096
+
 struct emit {
     struct stage stage;
     unsigned magic;
@@ -30,7 +34,10 @@ struct emit {
     const char *topic; /* name of the events log */
     uint32_t generation;
     struct label_frame frames[1 + ANSWERERS_MAX]; /* as in answered_by */
-    float *logits;                                /* of one row */
+    size_t width;                                 /* logits a row */
+    float *logits; /* (1 + LABEL_IMAGINED_MAX, width) of a row and of what was
+                      imagined of it */
+    struct label_imagined imagined[LABEL_IMAGINED_MAX];
     bool is_stopping;
     bool has_failed; /* nothing is taken any more */
 };
@@ -90,7 +97,7 @@ emit_sink_stopped(struct emit *e)
 
 /* Gathers a row's logits, tasks side by side. */
 static void
-gather_logits(struct emit *e, const struct columns *c, size_t row)
+gather_logits(const struct columns *c, size_t row, float *logits)
 {
     size_t at = 0;
 
@@ -98,9 +105,8 @@ gather_logits(struct emit *e, const struct columns *c, size_t row)
         const struct outcome_column *t = &c->tasks[i];
 
         for (size_t k = 0; k < t->width; k++)
-            e->logits[at++] = t->has_teacher[row]
-                                  ? t->teacher[row * t->width + k]
-                                  : (float)NAN;
+            logits[at++] = t->has_teacher[row] ? t->teacher[row * t->width + k]
+                                               : (float)NAN;
     }
 }
 
@@ -133,26 +139,71 @@ set_frames(struct emit *e, const struct batch *b, struct error *err)
     return st;
 }
 
+/* Gathers the imagined events of a row that have an answer of who answered the
+ * row itself, as many as a label and its topic have room for. */
+static void
+gather_imagined(struct emit *e, const struct batch *b, size_t row,
+                const struct label_frame *frame, struct label *label)
+{
+    const struct row *r = &b->rows[row];
+    const struct topics *topics = e->stage.pipeline->topics;
+    size_t record_max = 0; /* that the topic takes; 0: any */
+    size_t room = LABEL_IMAGINED_BYTES_MAX;
+    size_t used = label_frame_bytes_max(frame, label) + r->header_bytes +
+                  (r->key_bytes == KEY_NONE ? 0 : r->key_bytes) + RECORD_MARGIN;
+
+    if (topics != NULL)
+        record_max = topics_labels(topics)->record_bytes_max;
+    record_max -= record_max / 16;
+    if (record_max > 0 && record_max < used + room)
+        room = record_max > used ? record_max - used : 0;
+    label->imagined = e->imagined;
+    for (size_t i = 0;
+         i < r->imagined_count && label->imagined_count < LABEL_IMAGINED_MAX;
+         i++) {
+        size_t at = r->imagined_at + i;
+        const struct row *event = &b->rows[at];
+        size_t bytes = label_frame_imagined_max(frame, event->bytes);
+        float *logits = e->logits + (1 + label->imagined_count) * e->width;
+
+        if (b->answered_by[at] != b->answered_by[row] || bytes > room)
+            continue;
+        room -= bytes;
+        gather_logits(b->columns, at, logits);
+        e->imagined[label->imagined_count++] = (struct label_imagined){
+            .logits = logits,
+            .event = b->raw.data + event->start,
+            .event_bytes = event->bytes,
+        };
+    }
+}
+
 static enum status
 encode_row(struct emit *e, struct batch *b, size_t row, struct error *err)
 {
     struct row *r = &b->rows[row];
     bool has_label = b->answered_by[row] != ANSWERED_BY_NONE;
     const struct label_frame *frame = &e->frames[b->answered_by[row]];
+    const struct label_choice choice = {.by = b->chosen_by,
+                                        .rate = (double)b->ask_rate[row],
+                                        .is_chosen = b->is_chosen[row]};
     struct label label = {
         .source = {.partition = r->source.partition,
                    .offset = r->source.offset},
         .logits = has_label ? e->logits : NULL,
+        .choice = b->chosen_by != NULL ? &choice : NULL,
         .event = b->raw.data + r->start,
         .event_bytes = r->bytes,
     };
-    enum status st =
-        bytes_reserve(&b->labels, label_frame_bytes_max(frame, &label), err);
+    enum status st;
 
+    if (has_label) {
+        gather_logits(b->columns, row, e->logits);
+        gather_imagined(e, b, row, frame, &label);
+    }
+    st = bytes_reserve(&b->labels, label_frame_bytes_max(frame, &label), err);
     if (st != STATUS_OK)
         return st;
-    if (has_label)
-        gather_logits(e, b->columns, row);
     r->label_start = b->labels.used;
     r->label_bytes =
         label_frame_write(frame, &label, b->labels.data + b->labels.used);
@@ -178,7 +229,7 @@ encode_labels(struct emit *e, struct batch *b, struct error *err)
 {
     enum status st = set_frames(e, b, err);
 
-    for (size_t i = 0; i < b->columns->row_count && st == STATUS_OK; i++) {
+    for (size_t i = 0; i < columns_real(b->columns) && st == STATUS_OK; i++) {
         b->rows[i].label_bytes = 0;
         if (b->is_rejected[i] || is_written(e, &b->rows[i].source))
             continue;
@@ -266,7 +317,6 @@ open_emit(struct stage **out, struct pipeline *p, struct error *err)
     struct emit *e = calloc(1, sizeof(*e));
     const struct settings *settings = p->settings;
     struct stage *s;
-    size_t logits = 0;
     enum status st;
 
     if (e == NULL)
@@ -283,11 +333,11 @@ open_emit(struct stage **out, struct pipeline *p, struct error *err)
     e->generation = (uint32_t)settings->labels_generation;
     e->ops = kinds[settings->labels_log];
     for (size_t i = 0; i < e->spec->task_count; i++)
-        logits += event_logit_width(&e->spec->tasks[i]);
-    assert(logits > 0);
-    e->logits = calloc(logits, sizeof(float));
+        e->width += event_logit_width(&e->spec->tasks[i]);
+    assert(e->width > 0);
+    e->logits = calloc((1 + LABEL_IMAGINED_MAX) * e->width, sizeof(float));
     if (e->logits == NULL)
-        st = error_set(err, STATUS_NOMEM, "no memory for %zu logits", logits);
+        st = error_set(err, STATUS_NOMEM, "no memory for %zu logits", e->width);
     else
         st = e->ops->open(&e->sink, e, p, err);
     if (st != STATUS_OK) {

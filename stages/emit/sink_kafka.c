@@ -372,7 +372,7 @@ send_rows(struct sink *s, struct batch *b)
     char time[DIGITS_MAX];
     enum status st;
 
-    for (; s->row_at < b->columns->row_count; s->row_at++) {
+    for (; s->row_at < columns_real(b->columns); s->row_at++) {
         if (b->rows[s->row_at].label_bytes == 0)
             continue; /* the topic has it */
         if (s->letters_unsettled > 0)

@@ -104,13 +104,19 @@ label_frame_set(struct label_frame *f, const struct label *label,
 }
 
 size_t
+label_frame_imagined_max(const struct label_frame *f, size_t event_bytes)
+{
+    return sizeof(IMAGINED_LABEL IMAGINED_EVENT) + 2 + f->soft_bytes_max +
+           event_bytes;
+}
+
+size_t
 label_frame_bytes_max(const struct label_frame *f, const struct label *label)
 {
     size_t bytes = f->row_bytes_max + f->soft_bytes_max + label->event_bytes;
 
     for (size_t i = 0; i < label->imagined_count; i++)
-        bytes += sizeof(IMAGINED_LABEL IMAGINED_EVENT) + 2 + f->soft_bytes_max +
-                 label->imagined[i].event_bytes;
+        bytes += label_frame_imagined_max(f, label->imagined[i].event_bytes);
     return bytes;
 }
 

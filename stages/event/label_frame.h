@@ -38,6 +38,11 @@ must_check enum status label_frame_set(struct label_frame *f,
 size_t label_frame_bytes_max(const struct label_frame *f,
                              const struct label *label);
 
+/* label_frame_imagined_max is what an imagined event of so many bytes adds to
+ * a label at most. */
+size_t label_frame_imagined_max(const struct label_frame *f,
+                                size_t event_bytes);
+
 /*
  * label_frame_write writes a label and its line feed, as label_write does, and
  * gives its length. Of the label it reads partition, offset, logits, choice,

@@ -34,6 +34,14 @@ enum event_format {
     EVENT_FORMAT_CONFLUENT,
 };
 
+/* Whose a feature is, when events are imagined (imagine.h). */
+enum event_side {
+    EVENT_SIDE_NONE, /* of the pair, or of no one: it is left out */
+    EVENT_SIDE_USER,
+    EVENT_SIDE_ITEM,
+    EVENT_SIDES,
+};
+
 struct event_feature {
     const char *name;
     /* As it is in the event; a NUMBER with boundaries becomes a CATEGORICAL
@@ -50,6 +58,7 @@ struct event_feature {
     const double *boundaries; /* NUMBER: ascending; bucket k holds x with
                                  boundaries[k - 1] <= x < boundaries[k] */
     size_t boundary_count;    /* 0: not bucketized */
+    enum event_side side;
 };
 
 enum teacher_output {

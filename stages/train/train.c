@@ -185,7 +185,7 @@ on_trained(void *ctx, void *item)
     err = b->error;
     if (b->has_position)
         histogram_add(&t->stage.pipeline->stats.work, (double)b->work_ns / 1e9);
-    t->stage.pipeline->counts.examples += b->columns->row_count;
+    t->stage.pipeline->counts.examples += columns_real(b->columns);
     add_due(t, b->due_version);
     batch_release(&b);
     if (err.status != STATUS_OK)

@@ -185,8 +185,8 @@ open_weights(struct trainer *t, struct error *err)
     };
     for (size_t i = 0; i < TASKS_MAX; i++)
         t->adapters[i] = (struct adapter_report){(double)NAN, (double)NAN};
-    t->times = calloc(s->train_batch, sizeof(*t->times));
-    t->soft_weights = calloc(s->train_batch, sizeof(*t->soft_weights));
+    t->times = calloc(settings_train_rows(s), sizeof(*t->times));
+    t->soft_weights = calloc(settings_train_rows(s), sizeof(*t->soft_weights));
     if (t->times == NULL || t->soft_weights == NULL)
         return error_set(err, STATUS_NOMEM, "no memory for ages of labels");
     return STATUS_OK;
@@ -200,8 +200,8 @@ open_parts(struct trainer *t, struct pipeline *p, uint64_t *version,
     enum status st = settings_digest(s, t->config_sha256, err);
 
     if (st == STATUS_OK)
-        st = model_shape_new(&t->shape, s, MODEL_STUDENT, s->train_batch,
-                             s->train_threads, err);
+        st = model_shape_new(&t->shape, s, MODEL_STUDENT,
+                             settings_train_rows(s), s->train_threads, err);
     if (st == STATUS_OK)
         st = open_models(t, p, version, err);
     if (st == STATUS_OK)
@@ -211,8 +211,9 @@ open_parts(struct trainer *t, struct pipeline *p, uint64_t *version,
                                "labels.ndjson", err);
     for (size_t i = 0; i < t->model_count && st == STATUS_OK; i++) {
         objectives_fill(t->objectives[i], s, i == STUDENT);
-        t->logits[i] = calloc(s->train_batch * model_logit_count(t->models[i]),
-                              sizeof(float));
+        t->logits[i] =
+            calloc(settings_train_rows(s) * model_logit_count(t->models[i]),
+                   sizeof(float));
         if (t->logits[i] == NULL)
             st = error_set(err, STATUS_NOMEM, "no memory for logits");
     }
@@ -450,11 +451,14 @@ learn(struct trainer *t, const struct columns *c)
 {
     struct task_loss losses[TASKS_MAX] = {{0}};
     struct step step;
+    struct columns real = *c; /* all that the baseline learns from */
     bool was_skipped = false;
 
+    real.row_count = columns_real(c);
+    real.imagined_count = 0;
     for (size_t i = 0; i < t->model_count; i++) {
-        model_step(t->models[i], c, t->objectives[i], t->logits[i],
-                   i == STUDENT ? losses : NULL, &step);
+        model_step(t->models[i], i == STUDENT ? c : &real, t->objectives[i],
+                   t->logits[i], i == STUDENT ? losses : NULL, &step);
         was_skipped = was_skipped || step.is_skipped;
         if (i == STUDENT) {
             t->loss = step.loss;
@@ -464,8 +468,8 @@ learn(struct trainer *t, const struct columns *c)
             log_debug("train_step",
                       "step=%llu examples=%zu loss=%.9g hard=%.9g soft=%.9g "
                       "gradient_norm=%.6g",
-                      (unsigned long long)t->progress.batches + 1, c->row_count,
-                      step.loss,
+                      (unsigned long long)t->progress.batches + 1,
+                      real.row_count, step.loss,
                       losses[0].hard_rows > 0
                           ? losses[0].hard / (double)losses[0].hard_rows
                           : 0.0,

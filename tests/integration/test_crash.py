@@ -16,7 +16,8 @@ sys.path[:0] = [os.path.join(HERE, "..", "support"),
                 os.path.join(HERE, "..", "chaos")]
 import points  # noqa: E402
 from integration import ROOT, main  # noqa: E402
-from stream import SAMPLE, StreamCase, sample_lines  # noqa: E402
+from stream import (FEATURES, SAMPLE, StreamCase, sample_lines,  # noqa: E402
+                    with_sides)
 
 KILLS = 20
 
@@ -60,6 +61,16 @@ class KilledCase(StreamCase):
         return outcome, seconds, whole
 
 
+    def lines(self, *parts):
+        with open(self.path(*parts), "rb") as f:
+            return f.read().splitlines()
+
+    def sightings(self, name, feature):
+        """What the newest version says of a feature's ids."""
+        return self.run_daemon("inspect", self.path(name, "checkpoints"),
+                               "--ids", feature).stdout
+
+
 class TestKill(KilledCase):
     def test_whole_sample_killed_20_times_ends_with_same_bytes(self):
         self.configure(events={"path": SAMPLE},
@@ -86,6 +97,31 @@ class TestKill(KilledCase):
         self.kill_at_random(8, whole, seconds, random.Random(8))
         self.run_all()
         self.assertEqual(self.outcome(), wanted)
+
+
+    def test_imagined_events_are_the_same_after_kills(self):
+        """They come and go with the label of their event."""
+        self.write_events(sample_lines(20000))
+        self.configure(features=with_sides(FEATURES),
+                       teacher={"recombine": 2, "batch": 100},
+                       train={"batch": 70})
+        wanted, seconds, whole = self.undisturbed()
+        self.kill_at_random(8, whole, seconds, random.Random(3))
+        self.run_all()
+        self.assertEqual(self.outcome(), wanted)
+        self.assert_sound()
+        counts = [len(json.loads(line).get("imagined", ()))
+                  for line in self.lines("run", "labels.ndjson")]
+        self.assertEqual(len(counts), 20000)
+        self.assertEqual(counts[:5], [0, 1, 2, 2, 2])
+        self.assertEqual(counts[100:103], [0, 1, 2])
+        # An imagined event is no example, and nothing of it was seen.
+        self.configure("plain", teacher={"batch": 100}, train={"batch": 70})
+        self.run_all(name="plain")
+        for feature in FEATURES:
+            with self.subTest(feature=feature):
+                self.assertEqual(self.sightings("run", feature),
+                                 self.sightings("plain", feature))
 
 
 # Each with how often it is passed at least, however slow the disk is.

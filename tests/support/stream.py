@@ -30,6 +30,12 @@ FEATURES = {
 TASKS = {"liked": {"kind": "binary", "path": "rating", "threshold": 8}}
 
 
+def with_sides(features):
+    """Those of the sample, with whose they are."""
+    return {name: {**f, "side": "user" if name == "user" else "item"}
+            for name, f in features.items()}
+
+
 def sample_lines(count):
     """The first lines of the committed sample, as bytes."""
     with gzip.open(SAMPLE, "rb") as f:
