@@ -211,6 +211,9 @@ bench: bench-build $(OUT)/distilld | build/deps.kafka
 bench-seeds: $(OUT)/distilld | build/deps.test
 	@python3 tests/bench/seeds.py --out $(OUT) --json build/seeds.json
 
+bench-objective: $(OUT)/distilld | build/deps.test
+	@python3 tests/bench/objective.py --out $(OUT) --json build/objective.json
+
 bench-build: $(OUT)/tests/bench/bench $(OUT)/tests/bench/floor \
     $(OUT)/tests/bench/kafka_load
 
@@ -280,6 +283,7 @@ help:
 	@echo 'make chaos      kills and cuts off a service, CHAOS_ROUNDS=60'
 	@echo 'make bench      speed beside floor and peer, build/bench.json'
 	@echo 'make bench-seeds  the demo over five seeds, build/seeds.json'
+	@echo 'make bench-objective  options of the objective, build/objective.json'
 	@echo 'make fuzz       every fuzz target, FUZZ_S=10 seconds each'
 	@echo 'make lint       format, layers, words, sizes, tidy, cppcheck'
 	@echo 'make conf       rewrite conf/distilld.yaml'
@@ -289,5 +293,5 @@ help:
 FORCE:
 .PHONY: all deps demo conf conf-check install check unit integration \
         check-kafka check-teachers check-compose chaos crash fuzz fuzz-run \
-        bench bench-seeds bench-build lint lint-quick format layers words \
-        sizes tidy cppcheck clean help FORCE
+        bench bench-seeds bench-objective bench-build lint lint-quick \
+        format layers words sizes tidy cppcheck clean help FORCE
