@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Matrix products through OpenBLAS, row-major. The shapes of a recommender are
- * small, so one thread a call is the fastest and keeps sums in one order.
+ * Matrix products, row-major: through OpenBLAS where one side is short, and
+ * else by tiles. The shapes of a recommender are small, so one thread a call is
+ * the fastest and keeps sums in one order.
  */
 #include "stages/model/gemm.h"
+
+#include "stages/model/gemm_tiles.h"
 
 #include <cblas.h>
 #include <limits.h>
@@ -42,7 +45,9 @@ gemm_nt(struct matrix c, struct matrix a, struct matrix b, float beta)
     size_t K = a.columns;
 
     assert(a.rows == M && b.rows == N && b.columns == K);
-    if (M == 1)
+    if (gemm_tiles_fit(M, N, K))
+        gemm_tiles(c, a, GEMM_PLAIN, b, GEMM_TRANSPOSED, beta);
+    else if (M == 1)
         cblas_sgemv(CblasRowMajor, CblasNoTrans, blas_int(N), blas_int(K), 1.0F,
                     b.data, blas_int(b.stride), a.data, 1, beta, c.data, 1);
     else if (N == 1)
@@ -85,7 +90,9 @@ gemm_nn(struct matrix c, struct matrix a, struct matrix b, float beta)
 
     assert(a.rows == M && b.rows == K && b.columns == N);
     assert(beta == 0.0F || beta == 1.0F);
-    if (K == 1)
+    if (gemm_tiles_fit(M, N, K))
+        gemm_tiles(c, a, GEMM_PLAIN, b, GEMM_PLAIN, beta);
+    else if (K == 1)
         outer(c, a, b, beta);
     else if (M == 1)
         cblas_sgemv(CblasRowMajor, CblasTrans, blas_int(K), blas_int(N), 1.0F,
@@ -105,7 +112,9 @@ gemm_tn(struct matrix c, struct matrix a, struct matrix b, float beta)
     size_t K = a.rows;
 
     assert(a.columns == M && b.rows == K && b.columns == N);
-    if (M == 1)
+    if (gemm_tiles_fit(M, N, K))
+        gemm_tiles(c, a, GEMM_TRANSPOSED, b, GEMM_PLAIN, beta);
+    else if (M == 1)
         cblas_sgemv(CblasRowMajor, CblasTrans, blas_int(K), blas_int(N), 1.0F,
                     b.data, blas_int(b.stride), a.data, blas_int(a.stride),
                     beta, c.data, 1);

@@ -11,7 +11,7 @@
 #include "tests/support/check.h"
 #include "tests/support/model_case.h"
 
-enum { B = 5, WIDTH = 7, OUT = 4, MOST = 64 };
+enum { B = 5, WIDTH = 7, OUT = 4, MOST = 8192 };
 
 static uint64_t state = 3;
 
@@ -114,6 +114,10 @@ test_gemm_equals_three_loops(void)
     check_products(1, 1, 1);
     check_products(1, 1, 6);
     check_products(1, 6, 1);
+    check_products(8, 32, 8);
+    check_products(9, 40, 16);
+    check_products(24, 40, 129);
+    check_products(19, 37, 133);
 }
 
 static void

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MODEL_GEMM_TILES_H
+#define MODEL_GEMM_TILES_H
+
+#include "stages/model/matrix.h"
+
+#include <stdbool.h>
+
+/*
+ * Matrix products of a recommender's layers, some dozens to hundreds wide, for
+ * which copying both operands costs BLAS a good part of its time: here only b
+ * is copied, a strip of it at a time, and a is read where it lies. The sums
+ * have one order, which depends on the shapes alone.
+ *
+ * Thread: any. Allocates: nothing (a strip is on the stack).
+ */
+
+/* A factor of a product; T: the transposed of what lies in memory. */
+enum gemm_side {
+    GEMM_PLAIN,
+    GEMM_TRANSPOSED,
+};
+
+/* gemm_tiles_fit says whether c (M, N) over K terms is worth it. */
+bool gemm_tiles_fit(size_t M, size_t N, size_t K);
+
+/*
+ * gemm_tiles: c (M, N) = beta c + a (M, K) . b (K, N), beta 0 or 1
+ *
+ * a  (M, K), or when transposed (K, M) in memory
+ * b  (K, N), or when transposed (N, K) in memory
+ *
+ * c overlaps neither.
+ */
+void gemm_tiles(struct matrix c, struct matrix a, enum gemm_side a_side,
+                struct matrix b, enum gemm_side b_side, float beta);
+
+#endif
