@@ -122,6 +122,7 @@ struct setting_section {
     size_t count_offset;   /* of the size_t */
     const char *example;   /* a name for the reference */
     const char *help;
+    bool is_optional; /* the reference shows it commented out */
 };
 
 struct settings_table {

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LINE_MAX_WANTED 79
@@ -245,6 +246,54 @@ close_nothing(void *ctx, size_t depth)
 static const struct setting_visitor refer = {refer_leaf, refer_open,
                                              close_nothing};
 
+/* Copies lines; those that say something are commented out, so that it is said
+ * when what is before them is taken away. */
+static void
+comment_out(const char *text, FILE *f)
+{
+    while (*text != '\0') {
+        size_t n = strcspn(text, "\n");
+        const char *word = text + strspn(text, " ");
+
+        if (n > 0 && *word != '#')
+            (void)fputs("# ", f);
+        (void)fprintf(f, "%.*s\n", (int)n, text);
+        text += n + (text[n] == '\n');
+    }
+}
+
+static void
+refer_section(const struct setting_section *s, FILE *f)
+{
+    struct writer w = {.f = f,
+                       .indent = 2,
+                       .sep = "",
+                       .rows = s->rows,
+                       .row_count = s->row_count};
+
+    (void)fprintf(f, "%s:\n  %s:\n", s->key, s->example);
+    setting_visit_rows(s->rows, s->row_count, "", 0, &refer, &w);
+}
+
+/* As it is where there is no memory for it: the reference is then no valid
+ * file, which who wrote it will find. */
+static void
+refer_optional_section(const struct setting_section *s, FILE *f)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *memory = open_memstream(&text, &bytes);
+
+    if (memory == NULL) {
+        refer_section(s, f);
+        return;
+    }
+    refer_section(s, memory);
+    if (fclose(memory) == 0)
+        comment_out(text, f);
+    free(text);
+}
+
 void
 settings_table_write_reference(const struct settings_table *table, FILE *f)
 {
@@ -258,16 +307,13 @@ settings_table_write_reference(const struct settings_table *table, FILE *f)
     setting_visit_rows(table->rows, table->row_count, "", 0, &refer, &w);
     for (size_t i = 0; i < table->section_count; i++) {
         const struct setting_section *s = &table->sections[i];
-        struct writer inner = {.f = f,
-                               .indent = 2,
-                               .sep = "",
-                               .rows = s->rows,
-                               .row_count = s->row_count};
 
         (void)fputc('\n', f);
         write_comment(&w, 0, s->help);
-        (void)fprintf(f, "%s:\n  %s:\n", s->key, s->example);
-        setting_visit_rows(s->rows, s->row_count, "", 0, &refer, &inner);
+        if (s->is_optional)
+            refer_optional_section(s, f);
+        else
+            refer_section(s, f);
     }
 }
 

@@ -101,11 +101,11 @@ struct batch {
     struct log_identity source; /* that its labels are of: train role */
     struct answerer *answerers; /* (ANSWERERS_MAX) annotate role */
     size_t answerer_count;
-    uint8_t *answered_by; /* (columns->row_max) which answerer's soft label the
+    uint8_t *answered_by;  /* (columns->row_max) which answerer's soft label the
                              row has, counted from 1; ANSWERED_BY_NONE */
-    uint8_t *is_rejected; /* (columns->row_max) by a teacher: the row is among
+    uint8_t *is_rejected;  /* (columns->row_max) by a teacher: the row is among
                              the dead letters and has no label */
-    bool has_rejected;    /* there is one */
+    bool has_rejected;     /* there is one */
     const char *chosen_by; /* the way of choosing; NULL: all are asked about */
     uint8_t *is_chosen;    /* (columns->row_max) the teacher is asked about */
     float *ask_rate;       /* (columns->row_max) with that probability, where

@@ -26,6 +26,7 @@
 struct calls;
 struct event_shape;
 struct kafka_consumer;
+struct teacher_ops;
 struct store;
 struct tap;
 struct topics;
@@ -47,8 +48,10 @@ struct pipeline {
     const struct event_shape *events; /* what is read from an event */
     struct loop *loop;
     struct batch_pool *pool; /* the role's throttle; made by its source */
-    struct calls *calls;     /* for calls that block; NULL with file logs */
-    struct topics *topics;   /* what Kafka told of them; NULL with file logs */
+    const struct teacher_ops *const *teacher_kinds; /* in place of those there
+                                                       are; NULL: these */
+    struct calls *calls;   /* for calls that block; NULL with file logs */
+    struct topics *topics; /* what Kafka told of them; NULL with file logs */
     struct kafka_consumer *member; /* of the group that reads; or NULL */
 
     /* Batches of another epoch are not worth going on with: their records are

@@ -24,6 +24,9 @@ role_stats_init(struct role_stats *s)
     memset(s, 0, sizeof(*s));
     histogram_init(&s->work, work_bounds, COUNT(work_bounds));
     histogram_init(&s->work_failed, work_bounds, COUNT(work_bounds));
+    for (size_t i = 0; i < STATS_TEACHERS; i++)
+        histogram_init(&s->teachers[i].seconds, work_bounds,
+                       COUNT(work_bounds));
 }
 
 void

@@ -13,7 +13,9 @@
  * loop.
  */
 
-#define STATS_STAGES 4
+#define STATS_STAGES      4
+#define STATS_TEACHERS    8
+#define STATS_VERSION_MAX 127
 
 /* How many statuses there are. */
 enum {
@@ -32,7 +34,20 @@ enum dead_reason {
     DEAD_REASONS,
 };
 
+/* What one teacher did; counts are of rows. */
+struct teacher_stats {
+    uint64_t answers;
+    uint64_t failures; /* not answered, or not in time */
+    uint64_t rejected;
+    uint64_t unplaced;        /* left out: too many versions in one batch */
+    uint64_t failed_asks;     /* batches with failures */
+    uint64_t refused;         /* versions that could not be used */
+    struct histogram seconds; /* a batch */
+    char version[STATS_VERSION_MAX + 1]; /* that answered last */
+};
+
 struct role_stats {
+    struct teacher_stats teachers[STATS_TEACHERS]; /* in their order */
     uint64_t dead_letters[DEAD_REASONS];
     uint64_t errors[STATS_STAGES][STATS_STATUSES]; /* by stage's place */
     uint64_t duplicates;          /* dropped, since they were seen before */

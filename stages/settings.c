@@ -73,6 +73,16 @@ static const char *const words_teacher_protocol[] = {
     NULL};
 static const char *const words_teacher_output[] = {
     [TEACHER_LOGIT] = "logit", [TEACHER_PROBABILITY] = "probability", NULL};
+static const char *const words_on_failure[] = {
+    [ON_FAILURE_WAIT] = "wait",
+    [ON_FAILURE_EMIT_UNLABELLED] = "emit_unlabelled",
+    [ON_FAILURE_FALLBACK] = "fallback",
+    NULL};
+static const char *const words_teacher_combine[] = {
+    [TEACHER_COMBINE_FIRST] = "first",
+    [TEACHER_COMBINE_MEAN] = "mean",
+    [TEACHER_COMBINE_GATE] = "gate",
+    NULL};
 static const char *const words_activation[] = {
     [ACTIVATION_RELU] = "relu",
     [ACTIVATION_TANH] = "tanh",
@@ -165,6 +175,12 @@ static const struct setting_row task_rows[] = {
 #include "stages/settings.def"
 };
 
+static const struct setting_row teacher_rows[] = {
+#define TEACHER(field, ...) ROW(struct teacher_settings, field, __VA_ARGS__)
+#define SEAT(field, ...)    ROW(struct teacher_settings, field, __VA_ARGS__)
+#include "stages/settings.def"
+};
+
 #define TOP(member, ...) ROW(struct settings, member, __VA_ARGS__)
 
 static const struct setting_row top_rows[] = {
@@ -220,6 +236,18 @@ static const struct setting_section sections[] = {
      .example = "clicked",
      .help = "What the models predict, each under a name of yours. Events "
              "carry their outcomes."},
+    {.key = "teachers",
+     .rows = teacher_rows,
+     .row_count = COUNT(teacher_rows),
+     .entry_bytes = sizeof(struct teacher_settings),
+     .entries_max = TEACHERS_MAX,
+     .entries_offset = offsetof(struct settings, teachers),
+     .count_offset = offsetof(struct settings, teachers_count),
+     .is_optional = true,
+     .example = "large",
+     .help = "Several teachers, each under a name of yours, in place of "
+             "teacher.kind and what belongs to it. How they work together, "
+             "teacher.combine says."},
 };
 
 static const struct settings_table table = {
@@ -247,14 +275,14 @@ size_t
 settings_teacher_count(const struct settings *s)
 {
     OBJ_CHECK(s, SETTINGS_MAGIC);
-    return 1;
+    return s->teachers_count > 0 ? s->teachers_count : 1;
 }
 
 const struct teacher_settings *
 settings_teacher(const struct settings *s, size_t i)
 {
     assert(i < settings_teacher_count(s));
-    return &s->teacher;
+    return s->teachers_count > 0 ? &s->teachers[i] : &s->teacher;
 }
 
 bool

@@ -18,6 +18,7 @@
 
 #define FEATURES_MAX 256
 #define TASKS_MAX    16
+#define TEACHERS_MAX 8
 
 enum role {
     ROLE_ANNOTATE,
@@ -69,6 +70,20 @@ enum teacher_protocol {
     PROTOCOL_TFSERVING_COLUMN,
 };
 
+/* What becomes of rows that a teacher does not answer. */
+enum on_failure {
+    ON_FAILURE_WAIT,
+    ON_FAILURE_EMIT_UNLABELLED,
+    ON_FAILURE_FALLBACK,
+};
+
+/* Which of several teachers are asked. */
+enum teacher_combine {
+    TEACHER_COMBINE_FIRST,
+    TEACHER_COMBINE_MEAN,
+    TEACHER_COMBINE_GATE,
+};
+
 enum head {
     HEAD_SHARED,
     HEAD_AUXILIARY,
@@ -115,6 +130,8 @@ enum train_input {
 #define SETTINGS_ENUM_task_kind        enum task_kind
 #define SETTINGS_ENUM_teacher_kind     enum teacher_kind
 #define SETTINGS_ENUM_teacher_output   enum teacher_output
+#define SETTINGS_ENUM_on_failure       enum on_failure
+#define SETTINGS_ENUM_teacher_combine  enum teacher_combine
 #define SETTINGS_ENUM_teacher_protocol enum teacher_protocol
 #define SETTINGS_ENUM_activation       enum activation
 #define SETTINGS_ENUM_optimizer_kind   enum optimizer_kind
@@ -142,9 +159,12 @@ struct task_settings {
 #include "stages/settings.def"
 };
 
-/* A teacher; name is filled in where there is only one. */
+/* A teacher; name is filled in where there is only one, which has no more than
+ * the defaults of a seat. */
 struct teacher_settings {
     const char *name;
+#define SEAT(field, key, kind, unit, min, max, initial, flags, help)           \
+    SETTINGS_FIELD(kind, field)
 #define TEACHER(field, key, kind, unit, min, max, initial, flags, help)        \
     SETTINGS_FIELD(kind, field)
 #include "stages/settings.def"
@@ -173,7 +193,9 @@ struct settings {
     size_t feature_count;
     struct task_settings *tasks;
     size_t task_count;
-    struct teacher_settings teacher;
+    struct teacher_settings teacher;   /* where there is one */
+    struct teacher_settings *teachers; /* where there are several */
+    size_t teachers_count;
     struct model_settings teacher_model;
     struct model_settings student;
 #define SETTING(field, key, kind, unit, min, max, initial, flags, help)        \

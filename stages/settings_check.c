@@ -16,10 +16,9 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* Lends the key of a setting of an entry or model. */
-static const char *
-key_of(struct check *c, const char *section, const char *name,
-       const char *setting)
+const char *
+check_key(struct check *c, const char *section, const char *name,
+          const char *setting)
 {
     (void)snprintf(c->key, sizeof(c->key), "%s%s%s.%s", section,
                    *name == '\0' ? "" : ".", name, setting);
@@ -32,7 +31,8 @@ check_is_doubtful(const struct check *c, const char *key)
     size_t n = strcspn(key, ".");
 
     if (key[n] == '.' &&
-        (strncmp(key, "features.", 9) == 0 || strncmp(key, "tasks.", 6) == 0))
+        (strncmp(key, "features.", 9) == 0 || strncmp(key, "tasks.", 6) == 0 ||
+         strncmp(key, "teachers.", 9) == 0))
         n += 1 + strcspn(key + n + 1, ".");
     for (size_t i = 0; i < c->first; i++) {
         const char *text = c->problems->items[i].text;
@@ -57,8 +57,8 @@ check_complain(struct check *c, const char *key, const char *format, ...)
     settings_file_complain(c->s->file, c->problems, key, "%s", text);
 }
 
-static bool
-is_given(const struct check *c, const char *key)
+bool
+check_is_given(const struct check *c, const char *key)
 {
     return settings_file_has(c->s->file, key);
 }
@@ -81,9 +81,9 @@ static void
 check_idle(struct check *c, const struct feature_settings *f,
            const char *setting, bool is_used, const char *users)
 {
-    const char *key = key_of(c, "features", f->name, setting);
+    const char *key = check_key(c, "features", f->name, setting);
 
-    if (!is_used && is_given(c, key))
+    if (!is_used && check_is_given(c, key))
         check_complain(c, key, "has no effect here, expected it only for %s",
                        users);
 }
@@ -95,35 +95,35 @@ check_numbers(struct check *c, const struct feature_settings *f)
 
     if (has_buckets && f->kind != FEATURE_NUMBER)
         check_complain(
-            c, key_of(c, "features", f->name, "transform"),
+            c, check_key(c, "features", f->name, "transform"),
             "bucketize of a vector, expected it for kind number only");
     if (has_buckets && settings_has_transform(f, TRANSFORM_STANDARDIZE))
-        check_complain(c, key_of(c, "features", f->name, "transform"),
+        check_complain(c, check_key(c, "features", f->name, "transform"),
                        "standardize and bucketize, expected one of them");
     if (settings_has_transform(f, TRANSFORM_LOG) &&
         f->transform.items[0] != TRANSFORM_LOG)
-        check_complain(c, key_of(c, "features", f->name, "transform"),
+        check_complain(c, check_key(c, "features", f->name, "transform"),
                        "log is not the first, expected it before the others");
     if (has_buckets && f->boundaries.count == 0)
         check_complain(
-            c, key_of(c, "features", f->name, "boundaries"),
+            c, check_key(c, "features", f->name, "boundaries"),
             "is missing, expected the boundaries for bucketize, such as "
             "[1, 10, 100]");
     if (!has_buckets && f->boundaries.count > 0)
         check_complain(
-            c, key_of(c, "features", f->name, "boundaries"),
+            c, check_key(c, "features", f->name, "boundaries"),
             "has no effect, expected transform: [bucketize] with it");
     for (size_t i = 1; i < f->boundaries.count; i++) {
         if (f->boundaries.items[i] > f->boundaries.items[i - 1])
             continue;
-        check_complain(c, key_of(c, "features", f->name, "boundaries"),
+        check_complain(c, check_key(c, "features", f->name, "boundaries"),
                        "%g after %g, expected ascending numbers",
                        f->boundaries.items[i], f->boundaries.items[i - 1]);
         break;
     }
     if (f->range.count == 1 ||
         (f->range.count == 2 && !(f->range.items[0] < f->range.items[1])))
-        check_complain(c, key_of(c, "features", f->name, "range"),
+        check_complain(c, check_key(c, "features", f->name, "range"),
                        "is no range, expected [lowest, highest]");
 }
 
@@ -135,10 +135,10 @@ check_feature(struct check *c, const struct feature_settings *f)
     bool has_ids =
         !is_numeric || settings_has_transform(f, TRANSFORM_BUCKETIZE);
 
-    check_json_path(c, key_of(c, "features", f->name, "path"),
+    check_json_path(c, check_key(c, "features", f->name, "path"),
                     *f->path == '\0' ? f->name : f->path);
     if (f->kind == FEATURE_VECTOR && f->width == 0)
-        check_complain(c, key_of(c, "features", f->name, "width"),
+        check_complain(c, check_key(c, "features", f->name, "width"),
                        "is missing, expected how many numbers the vector has");
     if (f->width > 0)
         check_idle(c, f, "width", f->kind == FEATURE_VECTOR, "vectors");
@@ -193,18 +193,18 @@ check_task(struct check *c, const struct task_settings *t)
     uint64_t classes = t->classes;
     const char *key;
 
-    check_json_path(c, key_of(c, "tasks", t->name, "path"),
+    check_json_path(c, check_key(c, "tasks", t->name, "path"),
                     *t->path == '\0' ? t->name : t->path);
-    check_json_path(c, key_of(c, "tasks", t->name, "teacher_path"),
+    check_json_path(c, check_key(c, "tasks", t->name, "teacher_path"),
                     t->teacher_path);
-    key = key_of(c, "tasks", t->name, "threshold");
+    key = check_key(c, "tasks", t->name, "threshold");
     if (t->kind != TASK_BINARY && !isnan(t->threshold))
         check_complain(c, key,
                        "has no effect here, expected it only for binary");
-    key = key_of(c, "tasks", t->name, "classes");
+    key = check_key(c, "tasks", t->name, "classes");
     if (t->kind != TASK_CLASS && (classes > 0 || t->labels.count > 0))
         check_complain(
-            c, classes > 0 ? key : key_of(c, "tasks", t->name, "labels"),
+            c, classes > 0 ? key : check_key(c, "tasks", t->name, "labels"),
             "has no effect here, expected it only for kind class");
     if (t->kind != TASK_CLASS)
         return;
@@ -215,14 +215,14 @@ check_task(struct check *c, const struct task_settings *t)
                        "%s, expected how many classes there are, 2 or more",
                        classes == 0 ? "is missing" : "is too small");
     if (t->labels.count > 0 && t->labels.count != classes)
-        check_complain(c, key_of(c, "tasks", t->name, "labels"),
+        check_complain(c, check_key(c, "tasks", t->name, "labels"),
                        "%zu names for %llu classes, expected one each",
                        t->labels.count, (unsigned long long)classes);
     for (size_t i = 0; i < t->labels.count; i++) {
         for (size_t j = 0; j < i; j++) {
             if (strcmp(t->labels.items[i], t->labels.items[j]) != 0)
                 continue;
-            check_complain(c, key_of(c, "tasks", t->name, "labels"),
+            check_complain(c, check_key(c, "tasks", t->name, "labels"),
                            "'%.60s' comes twice, expected different names",
                            t->labels.items[i]);
             return;
@@ -242,9 +242,9 @@ check_tasks(struct check *c)
     }
     if (s->task_count == 0)
         check_complain(c, "tasks", "is missing, expected one task at least");
-    else if (s->teacher.kind == TEACHER_KIND_FIELD && !has_answer)
+    else if (settings_has_teacher(s, TEACHER_KIND_FIELD) && !has_answer)
         check_complain(
-            c, "teacher.kind",
+            c, s->teachers_count > 0 ? "teachers" : "teacher.kind",
             "is field, but no task has a teacher_path, expected it where "
             "the teacher's answer is in an event");
 }
@@ -256,10 +256,10 @@ check_optimizer(struct check *c, const char *section, const char *name,
                 const struct optimizer_settings *o)
 {
     if (o->rate == 0)
-        check_complain(c, key_of(c, section, name, "rate"),
+        check_complain(c, check_key(c, section, name, "rate"),
                        "is 0, expected a learning rate above it");
     if (o->schedule != SCHEDULE_CONSTANT && o->decay == 0)
-        check_complain(c, key_of(c, section, name, "decay"),
+        check_complain(c, check_key(c, section, name, "decay"),
                        "is 0, expected the length of the schedule in examples");
 }
 
@@ -271,7 +271,7 @@ check_model(struct check *c, const char *section,
 
     if (m->optimizer.kind == OPTIMIZER_ROWWISE_ADAGRAD)
         check_complain(
-            c, key_of(c, section, "optimizer", "kind"),
+            c, check_key(c, section, "optimizer", "kind"),
             "is rowwise_adagrad, expected it under tables only, did you "
             "mean 'adagrad'?");
     check_optimizer(c, section, "optimizer", &m->optimizer);
@@ -282,7 +282,7 @@ check_model(struct check *c, const char *section,
         if (f->seen_by != unseen && f->embedding_width > 0 &&
             f->embedding_width != m->embedding_width)
             check_complain(
-                c, key_of(c, "features", f->name, "embedding_width"),
+                c, check_key(c, "features", f->name, "embedding_width"),
                 "is %llu, but %s.fm needs one width for all, expected %llu "
                 "or %s.fm: false",
                 (unsigned long long)f->embedding_width, section,
@@ -301,6 +301,7 @@ check_teacher(struct check *c)
         check_complain(
             c, "teacher.learn",
             "needs a model to teach, expected teacher.kind: checkpoint");
+    check_teachers(c);
     if (!has_model)
         return;
     if (s->teacher_learn || *s->teacher.path == '\0')

@@ -7,8 +7,8 @@
 static void
 check_recombine(struct check *c)
 {
-    static const char *const names[] = {[EVENT_SIDE_USER] = "user",
-                                        [EVENT_SIDE_ITEM] = "item"};
+    static const char *const names[] = {
+        [EVENT_SIDE_USER] = "user", [EVENT_SIDE_ITEM] = "item"};
     const struct settings *s = c->s;
     size_t counts[EVENT_SIDES] = {0};
 

@@ -24,7 +24,7 @@ complain_line(struct check *c, const char *section, const char *setting,
 {
     char key[KEY_MAX];
 
-    (void)snprintf(key, sizeof(key), "%.60s.%s.%.127s", section, setting, name);
+    (void)snprintf(key, sizeof(key), "%.80s.%s.%.127s", section, setting, name);
     settings_file_complain(c->s->file, c->problems, key, "%s", text);
 }
 

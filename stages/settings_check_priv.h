@@ -26,6 +26,18 @@ bool check_is_doubtful(const struct check *c, const char *key);
 print_like(3, 4) void check_complain(struct check *c, const char *key,
                                      const char *format, ...);
 
+/* check_key lends the key of a setting of an entry (name "": of the section
+ * itself) until the next call. */
+const char *check_key(struct check *c, const char *section, const char *name,
+                      const char *setting);
+
+/* check_is_given says whether the file gives this key. */
+bool check_is_given(const struct check *c, const char *key);
+
+/* check_teachers checks what becomes of events without an answer, and how
+ * several teachers work together. */
+void check_teachers(struct check *c);
+
 /* check_kafka checks the kinds of logs against each other, topics, and the
  * properties of kafka. */
 void check_kafka(struct check *c);

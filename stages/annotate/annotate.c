@@ -237,7 +237,7 @@ open_annotate(struct stage **out, struct pipeline *p, struct error *err)
     struct annotate *a = calloc(1, sizeof(*a));
     struct panel_spec panel = {
         .hearings_max = p->settings->pipeline_batches,
-        .kinds = kinds,
+        .kinds = p->teacher_kinds != NULL ? p->teacher_kinds : kinds,
         .on_heard = on_heard,
         .on_stopped = on_panel_stopped,
         .ctx = a,

@@ -61,6 +61,8 @@ ask_begin(struct ask *a, const struct batch *b)
     error_clear(&a->error);
     a->work_ns = 0;
     a->began_ns = 0;
+    a->is_canceled = false;
+    a->was_asked = false;
     a->own = NULL;
 }
 

@@ -44,7 +44,9 @@ struct ask {
     uint64_t began_ns;    /* of clock_now_ns */
     uint64_t work_ns;     /* that the answers took */
     bool is_under_way;
-    void *own; /* an asynchronous teacher's while it has the ask */
+    bool is_canceled;
+    bool was_asked; /* in this round of its hearing */
+    void *own;      /* an asynchronous teacher's while it has the ask */
 
     /* Takes the ask back. Thread: loop. */
     void (*done)(void *ctx, struct ask *ask);

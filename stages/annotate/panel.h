@@ -2,6 +2,7 @@
 #ifndef ANNOTATE_PANEL_H
 #define ANNOTATE_PANEL_H
 
+#include "stages/annotate/blend.h"
 #include "stages/annotate/teacher.h"
 
 /*
@@ -16,7 +17,11 @@ struct hearing {
     struct panel *panel;
     struct batch *batch; /* keeps a borrow from panel_hear to on_heard */
     struct ask *asks;    /* (teachers) */
-    size_t open;         /* asks under way */
+    struct blend blend;
+    uint8_t *targets;      /* (rows) seats to ask in this round, one bit each */
+    uint8_t *next_targets; /* (rows) and in the next one */
+    size_t open;           /* asks under way */
+    uint64_t round_ns;     /* that the slowest of them took */
     bool is_under_way;
     bool is_canceled;
     struct error error; /* why there are no answers, or OK */

@@ -5,6 +5,8 @@
  */
 #include "stages/settings.h"
 
+#include "daemon/base/macros.h"
+
 #include "tests/support/check.h"
 
 #include <stdlib.h>
@@ -281,6 +283,79 @@ teachers_must_make_sense(void)
             "checkpoint.path, expected another place\n");
 }
 
+/* Two teachers, of which only what matters to a case is written. */
+#define TWO(first, second)                                                     \
+    HEAD TASKS "teachers: {a: {kind: checkpoint, path: x" first                \
+               "}, b: {kind: checkpoint, path: y" second "}}\n"
+
+static void
+several_teachers_must_make_sense(void)
+{
+    static const struct {
+        const char *text;
+        const char *problem;
+    } cases[] = {
+        {TWO("", ""), "teachers.b.kind: is never asked, expected another"},
+        {TWO(", on_failure: fallback", ""),
+         "teachers.a.fallback: is missing, expected the name of another"},
+        {TWO(", on_failure: fallback, fallback: c", ""),
+         "teachers.a.fallback: 'c' is no other teacher, expected"},
+        {TWO(", on_failure: fallback, fallback: b",
+             ", on_failure: fallback, fallback: a"),
+         "teachers.a.fallback: 'b' falls back on a teacher itself, expected"},
+        {TWO(", fallback: b", "") "teacher.combine: mean",
+         "teachers.a.fallback: has no effect, expected on_failure: fallback"},
+        {TWO(", on_failure: fallback, fallback: b", ", weight: 2"),
+         "teachers.b.weight: has no effect, expected teacher.combine: mean"},
+        {TWO(", on_failure: fallback, fallback: b", "") "teacher.combine: mean",
+         "teacher.combine: is mean, but all teachers save 1 are there to fall"},
+        {TWO(", weights: [1, 2]", "") "teacher.combine: mean",
+         "teachers.a.weights: 2 numbers for 1 tasks, expected one each"},
+        {TWO(", weight: 1, weights: [1]", "") "teacher.combine: mean",
+         "teachers.a.weight: stands beside weights, expected one of them"},
+        {TWO(", weight: 0", ", weights: [0]") "teacher.combine: mean",
+         "teachers: all weigh 0 for task t, expected one above 0"},
+        {TWO(", when: [x]", "") "teacher.combine: mean",
+         "teachers.a.when: has no effect, expected teacher.combine: gate"},
+        {TWO(", when: [x]", "") "teacher.combine: gate",
+         "teacher.gate: is missing, expected the name of a categorical"},
+        {TWO(", when: [x]", "") "teacher: {combine: gate, gate: w}",
+         "teacher.gate: 'w' is no feature, expected the name of one"},
+        {TWO(", when: [x]",
+             ", when: [y, x]") "teacher: {combine: gate, gate: u}",
+         "teachers.b.when: 'x' comes twice, expected each value once"},
+        {TWO("", "") "teacher: {combine: gate, gate: u}",
+         "teachers.b.when: is missing as for another teacher, expected one"},
+        {TWO(", when: [x]", "") "teacher: {gate: u, combine: mean}",
+         "teacher.gate: has no effect, expected teacher.combine: gate"},
+        {TWO("", "") "teacher: {combine: mean, kind: none}",
+         "teacher.kind: stands beside teachers, expected it in each of them"},
+        {TWO("", "") "teacher: {combine: mean, name: n}",
+         "teacher.name: stands beside teachers, which have names"},
+        {HEAD TASKS "teacher.combine: mean",
+         "teacher.combine: needs several, expected them under teachers"},
+        {HEAD TASKS "teacher: {kind: checkpoint, path: x, on_failure: "
+                    "fallback}",
+         "teacher.on_failure: is fallback, expected two under teachers"},
+        {HEAD TASKS "teachers: {a: {kind: none}, b: {kind: checkpoint}}\n"
+                    "teacher.combine: mean",
+         "teachers.a.kind: is none, expected a teacher that answers"},
+        {HEAD TASKS "teachers: {a: {kind: checkpoint}, b: {kind: checkpoint, "
+                    "path: y}}\nteacher.combine: mean",
+         "teachers.a.path: is missing, expected the checkpoint to ask"},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++)
+        CHECK_HAS(read_text(cases[i].text), cases[i].problem);
+    CHECK_STR(read_text(TWO(", on_failure: fallback, fallback: b", "")), "");
+    CHECK_INT(settings_teacher_count(s), 2);
+    CHECK_STR(settings_teacher(s, 1)->path, "y");
+    CHECK_STR(read_text(TWO(", weight: 2", "") "teacher.combine: mean"), "");
+    CHECK_STR(
+        read_text(TWO(", when: [x]", "") "teacher: {combine: gate, gate: u}"),
+        "");
+}
+
 static void
 objectives_must_make_sense(void)
 {
@@ -464,6 +539,7 @@ main(void)
     RUN(features_must_make_sense);
     RUN(tasks_must_make_sense);
     RUN(teachers_must_make_sense);
+    RUN(several_teachers_must_make_sense);
     RUN(objectives_must_make_sense);
     RUN(roles_must_have_their_paths);
     RUN(optimizers_must_make_sense);

@@ -89,7 +89,7 @@ static const struct setting_row thing_rows[] = {
 
 static const struct setting_section sections[] = {
     {"things", thing_rows, COUNT(thing_rows), sizeof(struct entry), 3,
-     FIELD(things), FIELD(thing_count), "one", "Things."},
+     FIELD(things), FIELD(thing_count), "one", "Things.", false},
 };
 
 static const struct settings_table table = {"A title.", rows, COUNT(rows),
