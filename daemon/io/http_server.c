@@ -367,6 +367,16 @@ http_take_body(struct http_exchange *x, struct bytes *body)
 /* ---- answers ---- */
 
 void
+http_resume(struct http_exchange *x)
+{
+    MHD_resume_connection(x->connection);
+    if (x->server->is_closing)
+        return;
+    x->server->must_turn = true;
+    timer_start(x->server->timer, 0, 0);
+}
+
+void
 http_queue_response(struct http_exchange *x, unsigned code,
                     struct MHD_Response *response)
 {
@@ -382,7 +392,7 @@ http_queue_response(struct http_exchange *x, unsigned code,
         x->deferred_code = code;
         x->state = CONN_ANSWERING;
         x->started_ns = clock_now_ns();
-        MHD_resume_connection(x->connection);
+        http_resume(x);
         return;
     }
     if (x->state == CONN_READING)
@@ -487,15 +497,17 @@ turn(struct http_server *s)
         return;
     sweep(s);
     s->has_closed = false;
+    s->must_turn = false;
     (void)MHD_run(s->daemon);
     if (MHD_get_timeout(s->daemon, &library_ms) == MHD_YES &&
         library_ms < wait_ms)
         wait_ms = library_ms;
-    else if (s->connection_count == 0)
+    else if (s->connection_count == 0 && !s->must_turn)
         return;
     /* Where all places were taken, the library looks only in its next turn
      * whether there is one again. */
-    if (s->has_closed && s->connection_count + 1 >= s->limits.connections_max)
+    if (s->must_turn ||
+        (s->has_closed && s->connection_count + 1 >= s->limits.connections_max))
         wait_ms = 0;
     timer_start(s->timer, wait_ms, 0);
 }

@@ -76,6 +76,7 @@ struct http_server {
     size_t bodies_used;
     uint64_t swept_ns;
     bool has_closed; /* a connection, in this turn */
+    bool must_turn;  /* again, at once */
     bool is_draining;
     bool is_closing;
 };
@@ -83,6 +84,10 @@ struct http_server {
 /* http_queue_response hands a response to the library; takes it. */
 void http_queue_response(struct http_exchange *x, unsigned code,
                          struct MHD_Response *response);
+
+/* http_resume lets a suspended connection go on, in a turn that comes at once:
+ * the library does not see it by itself. */
+void http_resume(struct http_exchange *x);
 
 /* http_is_client_gone says whether the client has closed its end behind what
  * it sent. */

@@ -51,7 +51,7 @@ wake_stream(struct http_stream *stream)
         return;
     stream->is_suspended = false;
     stream->exchange->started_ns = clock_now_ns();
-    MHD_resume_connection(stream->exchange->connection);
+    http_resume(stream->exchange);
 }
 
 enum status
