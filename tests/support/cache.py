@@ -24,6 +24,7 @@ PEER_PACKAGES = ("torch==2.15.0", "numpy==2.4.6", "orjson==3.13.0")
 TRITON_PACKAGES = ("nvidia-pytriton==0.7.0", "numpy==1.26.4")
 MLSERVER_PACKAGES = ("mlserver==1.7.1",)
 KSERVE_PACKAGES = ("kserve==0.21.0",)
+TRITONCLIENT_PACKAGES = ("tritonclient[http]==2.73.0",)
 # HTTP/2 for the scripted one.
 HTTP2_PACKAGES = ("hypercorn==0.18.0",)
 SECONDS = 1200  # a download may take that long
