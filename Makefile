@@ -129,6 +129,7 @@ deps:
 # One after the other: there is one package manager.
 build/deps.test: | build/deps.build
 build/deps.kafka: | build/deps.test
+build/deps.bench: | build/deps.kafka
 build/deps.lint: | build/deps.kafka
 build/deps.%: .ci/deps
 	@.ci/deps --quiet $*
@@ -203,7 +204,7 @@ $(FUZZBIN): %: %.o $(ARCHIVES)
 	    $(LDFLAGS) $(LIBS)
 
 # `make bench NAMES="train decode"` measures those alone; kafka: through a broker.
-bench: bench-build $(OUT)/distilld | build/deps.kafka
+bench: bench-build $(OUT)/distilld | build/deps.bench
 	@python3 tests/bench/run.py --out $(OUT) --json build/bench.json \
 	    $(NAMES)
 

@@ -5,8 +5,9 @@
 The product (bench), its floor and its peer (the same model in PyTorch, which
 is fetched once into the cache) take turns, one short sample each, so that a
 noisy machine disturbs them alike; the medians are compared. Then the same
-through Kafka, beside a peer (through_kafka.py; NAME kafka: that alone). Prints
-tables and writes a list of {name, value, unit, floor, peer}.
+through Kafka, beside a peer (through_kafka.py; NAME kafka: that alone), and
+distilld serve beside other model servers (serve.py; NAME serve). Prints tables
+and writes a list of {name, value, unit, floor, peer}.
 """
 
 import argparse
@@ -215,6 +216,11 @@ def wants_kafka(names):
         for n in names)
 
 
+def wants_servers(names):
+    """Whether distilld serve is asked for."""
+    return not names or any(n.startswith("serve") for n in names)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", default="build/none")
@@ -259,6 +265,14 @@ def main():
         except (AssertionError, OSError, subprocess.SubprocessError,
                 unittest.SkipTest) as problem:
             print(f"through Kafka: FAILED: {problem}", flush=True)
+            failed += 1
+    if wants_servers(args.names):
+        try:
+            import serve
+            results += serve.measure(args.out, show)
+        except (AssertionError, OSError, RuntimeError,
+                subprocess.SubprocessError, unittest.SkipTest) as problem:
+            print(f"serve: FAILED: {problem}", flush=True)
             failed += 1
     with open(args.json, "w", encoding="ascii") as f:
         json.dump(results, f, indent=1)
