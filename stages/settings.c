@@ -45,6 +45,13 @@ static const char *const words_seen_by[] = {[SEEN_BY_BOTH] = "both",
                                             [SEEN_BY_TEACHER] = "teacher",
                                             [SEEN_BY_STUDENT] = "student",
                                             NULL};
+static const char *const words_sample_by[] = {[SAMPLE_BY_NONE] = "none",
+                                              [SAMPLE_BY_RATE] = "rate",
+                                              [SAMPLE_BY_SEGMENT] = "segment",
+                                              [SAMPLE_BY_NOVELTY] = "novelty",
+                                              [SAMPLE_BY_UNCERTAINTY] =
+                                                  "uncertainty",
+                                              NULL};
 static const char *const words_event_side[] = {[EVENT_SIDE_NONE] = "none",
                                                [EVENT_SIDE_USER] = "user",
                                                [EVENT_SIDE_ITEM] = "item",
@@ -293,6 +300,12 @@ settings_has_teacher(const struct settings *s, enum teacher_kind kind)
             return true;
     }
     return false;
+}
+
+const char *
+settings_sample_way(enum sample_by by)
+{
+    return words_sample_by[by];
 }
 
 size_t

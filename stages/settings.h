@@ -48,6 +48,18 @@ enum seen_by {
     SEEN_BY_STUDENT,
 };
 
+/* The most values with a rate of their own. */
+#define SAMPLE_SEGMENTS_MAX 256
+
+/* How it is decided whether the teacher is asked about an event. */
+enum sample_by {
+    SAMPLE_BY_NONE, /* about all */
+    SAMPLE_BY_RATE,
+    SAMPLE_BY_SEGMENT,
+    SAMPLE_BY_NOVELTY,
+    SAMPLE_BY_UNCERTAINTY,
+};
+
 enum transform {
     TRANSFORM_LOG,
     TRANSFORM_STANDARDIZE,
@@ -127,6 +139,7 @@ enum train_input {
 #define SETTINGS_ENUM_feature_kind     enum feature_kind
 #define SETTINGS_ENUM_seen_by          enum seen_by
 #define SETTINGS_ENUM_event_side       enum event_side
+#define SETTINGS_ENUM_sample_by        enum sample_by
 #define SETTINGS_ENUM_task_kind        enum task_kind
 #define SETTINGS_ENUM_teacher_kind     enum teacher_kind
 #define SETTINGS_ENUM_teacher_output   enum teacher_output
@@ -234,6 +247,9 @@ const struct teacher_settings *settings_teacher(const struct settings *s,
 
 /* settings_has_teacher says whether one of them is of this kind. */
 bool settings_has_teacher(const struct settings *s, enum teacher_kind kind);
+
+/* settings_sample_way lends the word for a way of choosing, for ever. */
+const char *settings_sample_way(enum sample_by by);
 
 /* settings_teacher_rows and settings_train_rows are the most rows of a batch of
  * role annotate and role train, with those that are imagined. */

@@ -9,6 +9,7 @@
 
 #include "stages/annotate/panel.h"
 #include "stages/annotate/recombine.h"
+#include "stages/annotate/sample.h"
 #include "stages/settings.h"
 #include "stages/shape.h"
 
@@ -30,6 +31,7 @@ struct annotate {
     struct stage stage;
     unsigned magic;
     struct panel *panel;
+    struct sampler *sampler;       /* NULL: all events are asked about */
     struct recombiner *recombiner; /* NULL: no event is imagined */
     struct turn *turns;            /* a ring of (slots) */
     size_t slots;
@@ -153,8 +155,9 @@ on_panel_stopped(void *ctx, const struct error *err)
     go_on(a);
 }
 
+/* Asks about a batch, of which it is known by now which events to. */
 static void
-begin_turn(struct annotate *a, struct turn *t)
+hear(struct annotate *a, struct turn *t)
 {
     struct error err;
 
@@ -162,6 +165,30 @@ begin_turn(struct annotate *a, struct turn *t)
         recombine(a->recombiner, t->batch, &err) != STATUS_OK)
         fail(a, &err);
     panel_hear(a->panel, &t->hearing, t->batch);
+}
+
+static void
+on_chosen(void *ctx, struct batch *b)
+{
+    struct annotate *a = ctx;
+
+    for (size_t i = 0; i < a->count; i++) {
+        struct turn *t = &a->turns[(a->head + i) % a->slots];
+
+        if (t->batch == b) {
+            hear(a, t);
+            return;
+        }
+    }
+    assert(false);
+}
+
+static void
+on_sampler_stopped(void *ctx)
+{
+    struct annotate *a = ctx;
+
+    panel_stop(a->panel);
 }
 
 static enum status
@@ -177,7 +204,10 @@ offer_annotate(struct stage *s, void **parcel)
     OBJ_TAKE(t->batch, (struct batch **)parcel, BATCH_MAGIC);
     t->is_heard = false;
     a->count++;
-    begin_turn(a, t);
+    if (a->sampler != NULL)
+        sampler_take(a->sampler, t->batch);
+    else
+        hear(a, t);
     return STATUS_OK;
 }
 
@@ -201,7 +231,10 @@ stop_annotate(struct stage *s)
     if (a->is_stopping)
         return;
     a->is_stopping = true;
-    panel_stop(a->panel);
+    if (a->sampler != NULL)
+        sampler_stop(a->sampler);
+    else
+        panel_stop(a->panel);
 }
 
 static void
@@ -225,6 +258,7 @@ free_annotate(struct stage **self)
         panel_hearing_fini(a->panel, &a->turns[i].hearing);
     }
     panel_free(&a->panel);
+    sampler_free(&a->sampler);
     recombiner_free(&a->recombiner);
     free(a->turns);
     a->magic = 0;
@@ -240,6 +274,11 @@ open_annotate(struct stage **out, struct pipeline *p, struct error *err)
         .kinds = p->teacher_kinds != NULL ? p->teacher_kinds : kinds,
         .on_heard = on_heard,
         .on_stopped = on_panel_stopped,
+        .ctx = a,
+    };
+    struct sampler_spec sampler = {
+        .on_chosen = on_chosen,
+        .on_stopped = on_sampler_stopped,
         .ctx = a,
     };
     struct stage *s;
@@ -261,6 +300,8 @@ open_annotate(struct stage **out, struct pipeline *p, struct error *err)
                             p->settings->teacher_seed, err);
     if (st == STATUS_OK)
         st = panel_open(&a->panel, p, &panel, err);
+    if (st == STATUS_OK && p->settings->teacher_sample_by != SAMPLE_BY_NONE)
+        st = sampler_open(&a->sampler, p, &sampler, err);
     for (size_t i = 0; i < a->slots && st == STATUS_OK; i++)
         st = panel_hearing_init(a->panel, &a->turns[i].hearing,
                                 settings_teacher_rows(p->settings), err);

@@ -124,6 +124,20 @@ class TestKill(KilledCase):
                                  self.sightings("plain", feature))
 
 
+    def test_choices_are_the_same_after_kills(self):
+        """Also those that depend on what was seen before."""
+        self.write_events(sample_lines(20000))
+        self.configure(features=with_sides(FEATURES),
+                       teacher={"recombine": 1, "batch": 100,
+                                "sample": {"by": "novelty", "rate": 0.1,
+                                           "ids": ["user", "movie"]}})
+        wanted, seconds, whole = self.undisturbed()
+        self.kill_at_random(8, whole, seconds, random.Random(4))
+        self.run_all()
+        self.assertEqual(self.outcome(), wanted)
+        self.assert_sound()
+
+
 # Each with how often it is passed at least, however slow the disk is.
 POINTS = {
     "emit_between_dead_letters_and_labels": 2,
