@@ -22,7 +22,7 @@ adapter_forward(const struct adapter *a, float *restrict z_a,
 
         for (size_t j = 0; j < a->H; j++)
             sum += a->w1[k * a->H + j] * hidden[j];
-        z_a[k] = x[k] + sum;
+        z_a[k] = x[a->I - a->K + k] + sum;
     }
 }
 

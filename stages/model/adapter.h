@@ -8,15 +8,16 @@
  * The student adapter (ExFM): a small network on a teacher's logits that
  * learns the true outcomes, and whose answer is what the student is taught.
  *
- *   x   = z_t, or z_t and the student's own logits beside them   (I)
- *   h   = tanh(W0 x + b0)                                        (H)
- *   z_a = z_t + W1 h + b1                                        (K)
+ *   x   = z_t, or z_t and the student's own logits z_s behind it   (I)
+ *   h   = tanh(W0 x + b0)                                          (H)
+ *   z_a = W1 h + b1 + the last K of x                              (K)
  *
- * W1 and b1 begin at 0, so that it begins as the teacher itself and learns
- * where the teacher as such is wrong: too sure, of another base rate, of
- * another time. One that also sees the student learns how much of the
- * teacher's answer the student does not know better: of a useless teacher it
- * makes the student's own answer, which teaches nothing and so does no harm.
+ * W1 and b1 begin at 0. One that sees the teacher alone begins as the teacher
+ * and learns where it is wrong as such: too sure, of another base rate, of
+ * another time. One that sees the student, too, begins as the student, whose
+ * own answer teaches it nothing, and learns what the teacher knows beside it:
+ * so a teacher is listened to as far as it has proved right, and a useless
+ * one, from the first batch on, is not.
  */
 struct adapter {
     size_t I; /* K or 2 K */
@@ -33,7 +34,7 @@ struct adapter {
  *
  * z_a     (K) written
  * hidden  (H) written, for adapter_backward
- * x       (I) read, the teacher's logits first
+ * x       (I) read
  *
  * No two may overlap. Thread: any. Allocates: nothing.
  */

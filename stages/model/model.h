@@ -101,7 +101,7 @@ struct model_task {
     size_t adapter; /* hidden units of the student adapter, which is taught
                        the outcomes and teaches in the teacher's place
                        (adapter.h); 0: none */
-    bool adapter_sees_student;
+    bool adapter_sees_student; /* and begins as the student, not the teacher */
 };
 
 struct model_spec {

@@ -147,7 +147,7 @@ adapter_inputs(const struct task *t)
     return t->task->adapter_sees_student ? 2 * t->width : t->width;
 }
 
-/* The last layer begins at 0: an adapter begins as the teacher itself. */
+/* The last layer begins at 0: an adapter begins as one of its inputs. */
 static void
 list_adapters(struct model *m)
 {

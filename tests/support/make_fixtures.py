@@ -91,11 +91,12 @@ class Net:
             return teacher
         part = {k: self.dense[f"adapter/{name}/{k}"]
                 for k in ("0/weight", "0/bias", "1/weight", "1/bias")}
-        x = teacher
+        x = own = teacher
         if self.case["adapter_sees_student"]:
-            x = torch.cat([teacher, student.detach()], 1)
+            own = student.detach()
+            x = torch.cat([teacher, own], 1)
         hidden = torch.tanh(x @ part["0/weight"].T + part["0/bias"])
-        return teacher + hidden @ part["1/weight"].T + part["1/bias"]
+        return own + hidden @ part["1/weight"].T + part["1/bias"]
 
     def forward(self, batch):
         case, d = self.case, self.dense

@@ -483,7 +483,7 @@ test_adapter_backward_equals_finite_differences_and_adds(void)
 }
 
 static void
-test_an_adapter_whose_last_layer_is_0_answers_as_the_teacher(void)
+test_an_adapter_whose_last_layer_is_0_answers_as_its_last_inputs(void)
 {
     struct adapter a = adapter_of(adapter_w);
     float z_a[LOGITS];
@@ -492,6 +492,10 @@ test_an_adapter_whose_last_layer_is_0_answers_as_the_teacher(void)
     fill(adapter_w, COUNT(adapter_w));
     memset(a.w1, 0, LOGITS * UNITS * sizeof(*a.w1));
     memset(a.b1, 0, LOGITS * sizeof(*a.b1));
+    adapter_forward(&a, z_a, hidden, adapter_x);
+    for (size_t k = 0; k < LOGITS; k++)
+        CHECK_NEAR(z_a[k], adapter_x[SEEN - LOGITS + k], 0.0);
+    a.I = LOGITS;
     adapter_forward(&a, z_a, hidden, adapter_x);
     for (size_t k = 0; k < LOGITS; k++)
         CHECK_NEAR(z_a[k], adapter_x[k], 0.0);
@@ -513,6 +517,6 @@ main(void)
     RUN(test_standardize_merges_batches_into_one_mean_and_variance);
     RUN(test_standardize_cuts_what_is_far_away);
     RUN(test_adapter_backward_equals_finite_differences_and_adds);
-    RUN(test_an_adapter_whose_last_layer_is_0_answers_as_the_teacher);
+    RUN(test_an_adapter_whose_last_layer_is_0_answers_as_its_last_inputs);
     return check_report();
 }

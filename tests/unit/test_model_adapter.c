@@ -76,6 +76,45 @@ test_an_adapter_begins_as_the_teacher(void)
     case_columns_free(&c);
 }
 
+static void
+test_one_that_sees_the_student_begins_without_a_say(void)
+{
+    static const struct model_task seeing[] = {
+        {.name = "click",
+         .kind = TASK_BINARY,
+         .classes = 1,
+         .adapter = 8,
+         .adapter_sees_student = true},
+    };
+    struct model_spec spec = small_spec();
+    struct objective soft = case_objective(1.0F, 5.0F);
+    struct objective hard = case_objective(1.0F, 0.0F);
+    struct columns *c = case_columns(&spec, 32);
+    struct tensors after[2];
+    uint64_t state = 8;
+
+    case_fill(c, 32, 5, &state);
+    spec.tasks = seeing;
+    spec.dense.schedule.rate = 0.5F;
+    for (size_t i = 0; i < 2; i++) {
+        struct model *m = case_model(&spec);
+        struct step step;
+
+        model_step(m, c, i == 0 ? &soft : &hard, NULL, NULL, &step);
+        after[i] = case_take(m, 4096);
+        model_free(&m);
+    }
+    /* The student learned from the outcomes alone, the adapter, too. */
+    for (size_t i = 0; i < 12; i++)
+        CHECK_NEAR(((float *)case_find(&after[0], "mlp/0/weight", NULL))[i],
+                   ((float *)case_find(&after[1], "mlp/0/weight", NULL))[i],
+                   1e-7);
+    CHECK(*(float *)case_find(&after[0], "adapter/click/1/bias", NULL) != 0.0F);
+    case_drop(&after[0]);
+    case_drop(&after[1]);
+    case_columns_free(&c);
+}
+
 /* The adapter's bias after steps of a batch. */
 static float
 adapters_bias(const struct columns *c, const struct objective *o, size_t hidden,
@@ -168,6 +207,7 @@ int
 main(void)
 {
     RUN(test_an_adapter_begins_as_the_teacher);
+    RUN(test_one_that_sees_the_student_begins_without_a_say);
     RUN(test_an_adapter_corrects_a_teacher_and_needs_no_student);
     RUN(test_rows_weigh_less_in_soft_losses_alone);
     return check_report();
