@@ -4,6 +4,7 @@
 
 #include "daemon/base/error.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,7 +26,8 @@ enum setting_kind {
     SETTING_COUNT,      /* uint64_t, at most 2^53: 256, 1_000_000, 1e6 */
     SETTING_BYTES,      /* uint64_t: 4096, 64KiB, 1.5GiB */
     SETTING_DURATION,   /* uint64_t, milliseconds: 5ms, 30s, 10m, 2h, 7d, 0 */
-    SETTING_NUMBER,     /* double, NAN where unset */
+    SETTING_NUMBER,     /* double, NAN where unset; where the row has a word,
+                           SETTING_WORD for that */
     SETTING_STRING,     /* const char *, never NULL */
     SETTING_NAME,       /* const char *: letters, digits, '_', '.', '-' */
     SETTING_PATH,       /* const char *, of a file, "" where unset */
@@ -40,6 +42,7 @@ enum setting_kind {
 
 #define SETTING_EARLIEST INT64_MIN /* the word `earliest` for a time */
 #define SETTING_LATEST   INT64_MAX /* the word `latest` for a time */
+#define SETTING_WORD     HUGE_VAL  /* the word of a row, for a number */
 
 /* Lists in the order of the file; the items live as long as the file. */
 struct setting_counts {

@@ -134,6 +134,8 @@ put_kind(struct text *t, const struct setting_row *row)
         put_range(t, row);
         break;
     case SETTING_NUMBER:
+        if (row->words != NULL)
+            put(t, "%s or ", row->words[0]);
         put(t, "a number%s%s", unit, row->unit);
         put_range(t, row);
         break;
@@ -236,7 +238,9 @@ write_item(const struct setting_row *row, const void *at, FILE *f)
         (void)fputs(setting_text_limit(number, kind, (double)v.count), f);
         break;
     case SETTING_NUMBER:
-        (void)fputs(setting_text_number(number, v.number), f);
+        (void)fputs(isinf(v.number) ? row->words[0]
+                                    : setting_text_number(number, v.number),
+                    f);
         break;
     case SETTING_STRING:
     case SETTING_NAME:

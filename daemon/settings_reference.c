@@ -130,8 +130,11 @@ write_facts(const struct writer *w, size_t depth, const struct setting_row *row)
         given = " Default: ";
     (void)snprintf(
         text, sizeof(text), "%s%s.%s%s%s%s%s",
-        row->words != NULL && !setting_is_list(row) ? "One of " : "", expected,
-        given,
+        row->words != NULL && !setting_is_list(row) &&
+                row->kind != SETTING_NUMBER
+            ? "One of "
+            : "",
+        expected, given,
         given[0] != '\0' && given[strlen(given) - 1] == ' '
             ? row->initial + (*row->initial == '=')
             : "",

@@ -111,6 +111,10 @@ write_alternatives(FILE *f, const struct setting_row *row)
                     f);
         break;
     case SETTING_NUMBER:
+        if (row->words != NULL) {
+            write_words(f, row);
+            (void)fputs(", ", f);
+        }
         (void)fputs("{\"type\": \"number\"", f);
         write_range(f, row);
         (void)fputs("}, {\"type\": \"string\", \"pattern\": "
@@ -150,8 +154,9 @@ write_default(FILE *f, const struct setting_row *row)
 {
     const char *text = row->initial;
     enum setting_kind kind = setting_item_kind(row->kind);
-    bool is_raw =
-        kind == SETTING_BOOL || kind == SETTING_COUNT || kind == SETTING_NUMBER;
+    bool is_raw = kind == SETTING_BOOL || kind == SETTING_COUNT ||
+                  (kind == SETTING_NUMBER &&
+                   (row->words == NULL || strcmp(text, row->words[0]) != 0));
 
     if (row->flags & (SETTING_REQUIRED | SETTING_EXAMPLE | SETTING_SECRET) ||
         *text == '=' || (*text == '\0' && kind == SETTING_NUMBER))

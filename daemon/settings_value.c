@@ -150,6 +150,10 @@ parse_number(const struct setting_row *row, const char *text, const char *shown,
 {
     const char *rest = text;
 
+    if (row->words != NULL && strcmp(text, row->words[0]) == 0) {
+        *out = SETTING_WORD;
+        return STATUS_OK;
+    }
     if (!scan_number(text, out, &rest) || *rest != '\0')
         return refuse(row, shown, "is not a number", err);
     return check_range(row, shown, *out, err);
