@@ -3,6 +3,7 @@
 #include "stages/model/model.h"
 
 #include "stages/model/activation.h"
+#include "stages/model/calibrate.h"
 #include "stages/model/gemm.h"
 #include "stages/model/model_priv.h"
 
@@ -257,6 +258,8 @@ new_blocks(struct model *m, struct error *err)
 
     for (size_t i = 0; i < m->numeric_count; i++)
         stats += 2 * m->numerics[i].feature->width + 1;
+    if (m->spec.is_calibrated)
+        stats += m->task_count * (CALIBRATE_WIDTH + CALIBRATE_STATE);
     m->stats = calloc(stats + 1, sizeof(*m->stats));
     m->scales = calloc(stats + 1, sizeof(*m->scales));
     m->times = calloc(B, sizeof(*m->times));

@@ -21,6 +21,7 @@
  *   h      = MLP(xl)
  *   fm     = ((sum_f v_f)^2 - sum_f v_f^2) / 2           (D), needs one width
  *   z_task = head . [h or xl, fm] + linear + bias
+ *   answer = scale z_task + shift                        where calibrated
  *
  * All functions: thread: the one that owns the model (its helpers are inside).
  */
@@ -111,6 +112,8 @@ struct model_spec {
     size_t task_count;
     bool has_linear;
     bool has_fm;
+    bool is_calibrated; /* answers are scaled and shifted by what the outcomes
+                           say, beside learning */
     size_t cross_layers;
     size_t hidden[MODEL_LAYERS_MAX]; /* widths of the MLP's hidden layers */
     size_t hidden_count;

@@ -73,6 +73,8 @@ struct task {
     size_t at;                     /* its first logit */
     size_t auxiliary;              /* its first auxiliary logit, or NONE */
     struct dense_layer adapter[2]; /* (H, I) and (K, H), if it has one */
+    double *calibration;           /* (CALIBRATE_WIDTH), NULL: not calibrated */
+    double *derivatives;           /* (CALIBRATE_STATE) */
 };
 
 /* What one task's losses are multiplied with in this step. */
@@ -125,7 +127,7 @@ struct model {
     float *parameters;
     float *first;  /* optimizer state, or NULL */
     float *second; /* optimizer state, or NULL */
-    double *stats; /* of all standardized features */
+    double *stats; /* of all standardized features, and calibrations */
     float *scales;
     int64_t counters[COUNTER_COUNT];
 

@@ -7,6 +7,7 @@
  * is alone looks up each chunk right before it goes forth.
  */
 #include "stages/model/adapter.h"
+#include "stages/model/calibrate.h"
 #include "stages/model/event_clock.h"
 #include "stages/model/loss.h"
 #include "stages/model/model_priv.h"
@@ -342,9 +343,35 @@ begin_batch(struct model *m, const struct columns *c)
 static void
 write_logits(const struct model *m, float *logits)
 {
-    for (size_t r = 0; r < m->batch->row_count; r++)
-        memcpy(logits + r * m->L, m->logits + r * (m->L + m->A),
-               m->L * sizeof(*logits));
+    for (size_t r = 0; r < m->batch->row_count; r++) {
+        float *z = logits + r * m->L;
+
+        memcpy(z, m->logits + r * (m->L + m->A), m->L * sizeof(*z));
+        for (size_t t = 0; m->spec.is_calibrated && t < m->task_count; t++)
+            calibrate_answer(m->tasks[t].calibration, z + m->tasks[t].at,
+                             m->tasks[t].width);
+    }
+}
+
+/* Learns from the raw answers, which are as before the change. */
+static void
+calibrate(struct model *m)
+{
+    const struct columns *c = m->batch;
+
+    for (size_t t = 0; m->spec.is_calibrated && t < m->task_count; t++) {
+        struct task *task = &m->tasks[t];
+        struct calibrate_rows rows = {
+            .outcomes = &c->tasks[task->task->column],
+            .logits = m->logits + task->at,
+            .stride = m->L + m->A,
+            .weight = c->weight,
+            .sample_rate = c->sample_rate,
+            .count = columns_real(c),
+        };
+
+        calibrate_learn(task->calibration, task->derivatives, &rows);
+    }
 }
 
 void
@@ -513,6 +540,8 @@ model_step(struct model *m, const struct columns *c,
     }
     if (logits != NULL)
         write_logits(m, logits);
+    if (!step->is_skipped)
+        calibrate(m);
     if (losses != NULL)
         memcpy(losses, m->workers[0].losses, m->task_count * sizeof(*losses));
     m->batch = NULL;

@@ -10,9 +10,11 @@
  *   adapter/<task>/0/weight (H, I), adapter/<task>/1/weight (K, H); biases
  *   linear/<feature>/weight (L, width, one more for an indicator)
  *   <feature>/mean, variance (width), count (1) of standardized features
+ *   calibration/<task> (scale, shift), and /derivatives (3) of it
  *   <tensor>/adagrad or <tensor>/adam_m, adam_v (optimizer state)
  *   model/counters (steps, examples, updates, event clock in ms)
  */
+#include "stages/model/calibrate.h"
 #include "stages/model/initial.h"
 #include "stages/model/model_priv.h"
 
@@ -201,6 +203,19 @@ list_stats(struct model *m)
 }
 
 static void
+list_calibrations(struct model *m)
+{
+    for (size_t i = 0; m->spec.is_calibrated && i < m->task_count; i++) {
+        const char *name = m->tasks[i].task->name;
+
+        (void)add_entry(m, TENSOR_F64, 1, 1, CALIBRATE_WIDTH);
+        name_last(m, "calibration/%s", name);
+        add_entry(m, TENSOR_F64, 1, 1, CALIBRATE_STATE)->tensor.is_state = true;
+        name_last(m, "calibration/%s/derivatives", name);
+    }
+}
+
+static void
 list_state(struct model *m)
 {
     enum optimizer_kind kind = m->spec.dense.kind;
@@ -236,7 +251,7 @@ tensors_list(struct model *m, struct error *err)
     size_t layers = m->spec.cross_layers + m->spec.hidden_count;
 
     m->entry_max = 3 * (2 * layers + 8 * m->task_count + m->numeric_count) +
-                   3 * m->numeric_count + 1;
+                   3 * m->numeric_count + 2 * m->task_count + 1;
     m->entries = calloc(m->entry_max, sizeof(*m->entries));
     if (m->entries == NULL)
         return error_set(err, STATUS_NOMEM, "model: list of tensors");
@@ -245,6 +260,7 @@ tensors_list(struct model *m, struct error *err)
     list_adapters(m);
     list_linear(m);
     list_stats(m);
+    list_calibrations(m);
     list_state(m);
     return STATUS_OK;
 }
@@ -263,8 +279,9 @@ begin_learned(const struct model *m, const struct entry *e)
     }
 }
 
-/* Points mean, variance and count of each standardized feature into stats. */
-static void
+/* Points mean, variance and count of each standardized feature into stats;
+ * lends what lies behind them. */
+static double *
 attach_stats(struct model *m)
 {
     double *at = m->stats;
@@ -285,6 +302,21 @@ attach_stats(struct model *m)
         at += 2 * width + 1;
         scale += 2 * width;
     }
+    return at;
+}
+
+/* And each task's calibration behind them. */
+static void
+attach_calibrations(struct model *m, double *at)
+{
+    for (size_t i = 0; m->spec.is_calibrated && i < m->task_count; i++) {
+        struct task *t = &m->tasks[i];
+
+        t->calibration = at;
+        t->derivatives = at + CALIBRATE_WIDTH;
+        calibrate_init(t->calibration, t->derivatives);
+        at += CALIBRATE_WIDTH + CALIBRATE_STATE;
+    }
 }
 
 void
@@ -293,7 +325,7 @@ tensors_attach(struct model *m)
     float *const blocks[] = {m->parameters, m->first, m->second};
     double *stats = m->stats;
 
-    attach_stats(m);
+    attach_calibrations(m, attach_stats(m));
     for (size_t i = 0; i < m->entry_count; i++) {
         struct entry *e = &m->entries[i];
         size_t n = (size_t)tensor_bytes(&e->tensor);
