@@ -179,6 +179,27 @@ choose_mode(struct keeper *k, const struct keeper_restore *r,
                      checkpoint_path(ck), differences);
 }
 
+/* Which of the checkpoint's models a model begins with. */
+static enum status
+choose_model(const struct keeper_restore *r, const struct checkpoint *ck,
+             const char *wanted, const char **prefix, struct error *err)
+{
+    *prefix = wanted;
+    if (checkpoint_has_model(ck, wanted))
+        return STATUS_OK;
+    *prefix = "";
+    if (!r->migrates)
+        return error_set(err, STATUS_BADDATA,
+                         "checkpoint %.400s holds no model %s, which the "
+                         "configuration trains\nrun --migrate begins it with "
+                         "the model that was served, another checkpoint path "
+                         "starts anew",
+                         checkpoint_path(ck), wanted);
+    log_warn("model_added",
+             "model=%s text=\"begins with the model that was served\"", wanted);
+    return STATUS_OK;
+}
+
 static enum status
 restore_models(struct keeper *k, const struct keeper_restore *r,
                const struct checkpoint *ck, struct error *err)
@@ -188,9 +209,14 @@ restore_models(struct keeper *k, const struct keeper_restore *r,
     enum restore_mode mode;
     enum status st = choose_mode(k, r, ck, &mode, err);
 
-    for (size_t i = 0; i < r->count && st == STATUS_OK; i++)
-        st = checkpoint_load_model(ck, r->prefixes[i], k->spec.spec, mode,
-                                   &r->models[i], NULL, err);
+    for (size_t i = 0; i < r->count && st == STATUS_OK; i++) {
+        const char *prefix;
+
+        st = choose_model(r, ck, r->prefixes[i], &prefix, err);
+        if (st == STATUS_OK)
+            st = checkpoint_load_model(ck, prefix, k->spec.spec, mode,
+                                       &r->models[i], NULL, err);
+    }
     if (st != STATUS_OK)
         return st;
     bytes = checkpoint_progress(ck, &len);
@@ -278,6 +304,7 @@ begin_writing(struct keeper *k, const struct keeper_content *c, char *data,
     struct checkpoint_content content = {
         .models = models,
         .model_count = c->count,
+        .alias = c->alias,
         .progress = k->progress.data,
         .progress_bytes = k->progress.used,
         .manifest = &manifest,

@@ -48,7 +48,9 @@ struct store *keeper_store(struct keeper *k);
  * checkpoint or, when there is none, from init_from (a safetensors file; "":
  * from the seed). progress and curve are those of the checkpoint; without one
  * progress is zeroed and *curve NULL. BADDATA with every difference when its
- * shape is another and migrates is false. version is the checkpoint's, or 0.
+ * shape is another, or a model is not in it, and migrates is false; with it a
+ * model that is not there begins as the first one. version is the
+ * checkpoint's, or 0.
  */
 struct keeper_restore {
     const char *const *prefixes;
@@ -70,6 +72,7 @@ struct keeper_content {
     struct model *const *models;
     const char *const *prefixes;
     size_t count;
+    const char *alias; /* of the first model, NULL: none */
     const struct progress *progress;
     const struct curve *curve; /* may be NULL */
     const char *teacher_version;

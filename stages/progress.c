@@ -6,6 +6,7 @@
 
 #include "daemon/base/json.h"
 #include "daemon/base/json_writer.h"
+#include "daemon/base/macros.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -108,6 +109,38 @@ put_ages(struct json_writer *w, const struct label_ages *a)
 }
 
 static void
+put_numbers(struct json_writer *w, const char *key, const double *numbers,
+            size_t count)
+{
+    json_put_key(w, key);
+    json_open_array(w);
+    for (size_t i = 0; i < count; i++)
+        json_put_double(w, numbers[i]);
+    json_close_array(w);
+}
+
+static void
+put_contest(struct json_writer *w, const struct contest *c)
+{
+    const double weights[] = {c->weight, c->weight_2};
+
+    if (c->count == 0)
+        return;
+    json_put_key(w, "contest");
+    json_open_object(w);
+    json_put_key(w, "models");
+    json_put_uint(w, c->count);
+    json_put_key(w, "in_force");
+    json_put_uint(w, c->in_force);
+    json_put_key(w, "switches");
+    json_put_uint(w, c->switches);
+    put_numbers(w, "weights", weights, COUNT(weights));
+    put_numbers(w, "losses", c->losses, c->count);
+    put_numbers(w, "products", c->products, contest_pairs(c->count));
+    json_close_object(w);
+}
+
+static void
 put_progress(struct json_writer *w, const struct progress *p)
 {
     json_open_object(w);
@@ -134,6 +167,7 @@ put_progress(struct json_writer *w, const struct progress *p)
     json_put_key(w, "last_ms");
     json_put_int(w, p->last_ms);
     put_ages(w, &p->ages);
+    put_contest(w, &p->contest);
     put_identity(w, "input", &p->input);
     put_identity(w, "source", &p->source);
     put_positions(w, &p->position);
@@ -256,6 +290,51 @@ read_sources(const struct cJSON *root, struct watermarks *seen)
     return true;
 }
 
+/* Reads a list of count finite numbers. */
+static bool
+read_numbers(const struct cJSON *list, size_t count, double *out)
+{
+    const struct cJSON *item = json_first(list);
+
+    if (!json_is_array(list) || json_count(list) != count)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!json_number(item, &out[i]))
+            return false;
+        item = json_next(item);
+    }
+    return true;
+}
+
+/* No contest is good too. */
+static bool
+read_contest(const struct cJSON *at, struct contest *c)
+{
+    int64_t max = INT64_C(9007199254740991);
+    int64_t count;
+    int64_t in_force;
+    int64_t switches;
+    double weights[2];
+
+    memset(c, 0, sizeof(*c));
+    if (at == NULL)
+        return true;
+    if (!read_count(at, "models", CONTEST_MODELS_MAX, &count) ||
+        !read_count(at, "in_force", count - 1, &in_force) ||
+        !read_count(at, "switches", max, &switches) ||
+        !read_numbers(json_member(at, "weights"), COUNT(weights), weights) ||
+        !read_numbers(json_member(at, "losses"), (size_t)count, c->losses) ||
+        !read_numbers(json_member(at, "products"), contest_pairs((size_t)count),
+                      c->products))
+        return false;
+    c->count = (size_t)count;
+    c->in_force = (size_t)in_force;
+    c->switches = (uint64_t)switches;
+    c->weight = weights[0];
+    c->weight_2 = weights[1];
+    return true;
+}
+
 static bool
 read_ages(const struct cJSON *root, struct label_ages *a)
 {
@@ -309,6 +388,7 @@ read_progress(const struct cJSON *root, struct progress *p)
     p->skips_in_row = (uint64_t)v[0];
     p->went_back_at = (uint64_t)v[1];
     return read_ages(root, &p->ages) &&
+           read_contest(json_member(root, "contest"), &p->contest) &&
            read_identity(root, "input", &p->input) &&
            read_identity(root, "source", &p->source) &&
            read_positions(root, &p->position) && read_sources(root, &p->seen);

@@ -4,6 +4,7 @@
 
 #include "stages/batch.h"
 #include "stages/label_age.h"
+#include "stages/model/contest.h"
 #include "stages/model/curve.h"
 
 #include "daemon/base/bytes.h"
@@ -27,6 +28,7 @@ struct progress {
     int64_t first_ms;    /* event time window, 0: none known */
     int64_t last_ms;
     struct label_ages ages;    /* of a trainer that minds them */
+    struct contest contest;    /* of the trainer's arms */
     struct positions position; /* behind the last example */
     struct watermarks seen;
     struct log_identity input;  /* the log of position */

@@ -9,6 +9,7 @@
 
 #include "daemon/base/object.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,6 +132,7 @@ static const char *const words_log_level[] = {[LOG_LEVEL_ERROR] = "error",
                                               NULL};
 static const char *const words_log_format[] = {
     [LOG_FORMAT_LOGFMT] = "logfmt", [LOG_FORMAT_JSON] = "json", NULL};
+static const char *const words_auto[] = {"auto", NULL};
 static const char *const words_time[] = {"earliest", NULL};
 
 /* ---- Rows ---- */
@@ -148,6 +150,7 @@ static const char *const words_time[] = {"earliest", NULL};
 #define KIND_BYTES         .kind = SETTING_BYTES
 #define KIND_DURATION      .kind = SETTING_DURATION
 #define KIND_NUMBER        .kind = SETTING_NUMBER
+#define KIND_NUMBER_OR(w)  .kind = SETTING_NUMBER, .words = words_##w
 #define KIND_STRING        .kind = SETTING_STRING
 #define KIND_NAME          .kind = SETTING_NAME
 #define KIND_PATH          .kind = SETTING_PATH
@@ -332,6 +335,13 @@ settings_is_deterministic(const struct settings *s)
     if (s->train_deterministic == DETERMINISM_AUTO)
         return log == LOG_KIND_FILE;
     return s->train_deterministic == DETERMINISM_ON;
+}
+
+bool
+settings_chooses_weight(const struct settings *s)
+{
+    assert(s != NULL);
+    return isinf(s->objective_soft_weight);
 }
 
 bool

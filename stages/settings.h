@@ -119,6 +119,7 @@ enum train_input {
 #define SETTINGS_TYPE_BYTES         uint64_t
 #define SETTINGS_TYPE_DURATION      uint64_t
 #define SETTINGS_TYPE_NUMBER        double
+#define SETTINGS_TYPE_NUMBER_OR(w)  double
 #define SETTINGS_TYPE_STRING        const char *
 #define SETTINGS_TYPE_NAME          const char *
 #define SETTINGS_TYPE_PATH          const char *
@@ -259,6 +260,9 @@ size_t settings_train_rows(const struct settings *s);
 /* settings_is_deterministic says whether training must give the same bytes
  * however often it is interrupted. */
 bool settings_is_deterministic(const struct settings *s);
+
+/* settings_chooses_weight says whether objective.soft_weight is auto. */
+bool settings_chooses_weight(const struct settings *s);
 
 /* settings_has_transform says whether a feature has one. */
 bool settings_has_transform(const struct feature_settings *f,

@@ -416,6 +416,15 @@ check_roles(struct check *c)
     if (s->objective_hard_weight == 0 && s->objective_soft_weight == 0)
         check_complain(c, "objective.soft_weight",
                        "is 0 like objective.hard_weight, expected one above 0");
+    if (settings_chooses_weight(s) && s->objective_hard_weight == 0)
+        check_complain(c, "objective.hard_weight",
+                       "is 0, but the baseline, which soft_weight: auto has "
+                       "among its students, learns from outcomes alone, "
+                       "expected more");
+    if (settings_chooses_weight(s) && !s->baseline)
+        check_complain(c, "baseline",
+                       "is false, but soft_weight: auto has it among its "
+                       "students, expected true");
     check_model(c, "student", &s->student, SEEN_BY_TEACHER);
 }
 

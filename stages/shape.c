@@ -300,13 +300,15 @@ void
 objectives_fill(struct objective *out, const struct settings *s,
                 bool has_teacher)
 {
+    double soft_weight =
+        settings_chooses_weight(s) ? 1.0 : s->objective_soft_weight;
+
     for (size_t i = 0; i < s->task_count; i++) {
         float weight = (float)s->tasks[i].weight;
 
         out[i] = (struct objective){
             .hard_weight = weight * (float)s->objective_hard_weight,
-            .soft_weight =
-                has_teacher ? weight * (float)s->objective_soft_weight : 0,
+            .soft_weight = has_teacher ? weight * (float)soft_weight : 0,
             .distill = s->objective_distill,
             .temperature = (float)s->objective_temperature,
             .label_scale = (float)s->objective_label_scale,

@@ -51,7 +51,8 @@ must_check enum status model_shape_bind(struct spec_owned *spec,
                                         const char *who, struct error *err);
 
 /* objectives_fill writes what each task's step minimizes: (task_count) in the
- * order of settings; has_teacher false: the baseline, outcomes alone. */
+ * order of settings; has_teacher false: the baseline, outcomes alone. A soft
+ * weight that is chosen is 1. */
 void objectives_fill(struct objective *out, const struct settings *s,
                      bool has_teacher);
 

@@ -2,6 +2,7 @@
 #ifndef STAGES_TRAIN_REPORT_H
 #define STAGES_TRAIN_REPORT_H
 
+#include "stages/event/label.h"
 #include "stages/model/curve.h"
 #include "stages/settings.h"
 
@@ -13,6 +14,25 @@
 struct adapter_report {
     double teacher; /* NAN: there is no adapter, or it saw nothing yet */
     double adapted;
+};
+
+#define REPORT_ARMS_MAX 8
+
+/* A student that learns at a weight of its own. */
+struct arm_report {
+    const char *name; /* lasts for ever */
+    double hard_weight;
+    double soft_weight;
+    double loss; /* faded, before learning; NAN: nothing was judged */
+};
+
+/* Those of soft_weight auto. */
+struct arms_report {
+    struct arm_report arms[REPORT_ARMS_MAX];
+    size_t count;      /* 0: the weight is fixed */
+    size_t in_force;   /* which is the student now */
+    size_t ahead;      /* which has the lowest loss */
+    uint64_t switches; /* of the one in force, since the first example */
 };
 
 /*
@@ -39,6 +59,7 @@ struct train_report {
     uint64_t old_labels;  /* that did not count for their age */
     struct adapter_report adapters[TASKS_MAX];
     struct curve_summary quality[TASKS_MAX];
+    struct arms_report arms;
     bool is_filled; /* false: the trainer was never asked */
 };
 

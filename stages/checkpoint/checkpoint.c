@@ -27,6 +27,7 @@ struct checkpoint {
     struct safetensors *state; /* NULL: a published version */
     size_t prefix_count;
     const char *prefixes[CHECKPOINT_MODELS_MAX];
+    const char *alias; /* of the first model; NULL: none */
 };
 
 static enum status
@@ -96,6 +97,8 @@ read_prefixes(struct checkpoint *ck)
 {
     ck->prefixes[0] = "";
     ck->prefix_count = 1;
+    if (ck->state != NULL)
+        ck->alias = safetensors_meta(ck->state, CHECKPOINT_PREFIX_KEY "0");
     while (ck->state != NULL && ck->prefix_count < CHECKPOINT_MODELS_MAX) {
         char key[32];
         const char *prefix;
@@ -234,6 +237,32 @@ checkpoint_prefix(const struct checkpoint *ck, size_t i)
     return i < ck->prefix_count ? ck->prefixes[i] : NULL;
 }
 
+const char *
+checkpoint_alias(const struct checkpoint *ck)
+{
+    OBJ_CHECK(ck, CHECKPOINT_MAGIC);
+    return ck->alias;
+}
+
+/* Whether this is the first model's prefix or its alias. */
+static bool
+is_first(const struct checkpoint *ck, const char *prefix)
+{
+    return prefix[0] == '\0' ||
+           (ck->alias != NULL && strcmp(ck->alias, prefix) == 0);
+}
+
+bool
+checkpoint_has_model(const struct checkpoint *ck, const char *prefix)
+{
+    bool is_known = is_first(ck, prefix);
+
+    OBJ_CHECK(ck, CHECKPOINT_MAGIC);
+    for (size_t i = 1; i < ck->prefix_count; i++)
+        is_known = is_known || strcmp(ck->prefixes[i], prefix) == 0;
+    return is_known;
+}
+
 const void *
 checkpoint_progress(const struct checkpoint *ck, size_t *bytes)
 {
@@ -288,17 +317,16 @@ checkpoint_tensors(const struct checkpoint *ck, const char *prefix,
 {
     size_t room = 1;
     struct tensor *list;
-    bool is_known = false;
 
     OBJ_CHECK(ck, CHECKPOINT_MAGIC);
     *out = NULL;
     *count = 0;
-    for (size_t i = 0; i < ck->prefix_count; i++)
-        is_known = is_known || strcmp(ck->prefixes[i], prefix) == 0;
-    if (!is_known)
+    if (!checkpoint_has_model(ck, prefix))
         return error_set(err, STATUS_BADDATA,
                          "%s: there is no model \"%s\" in it", ck->path,
                          prefix);
+    if (is_first(ck, prefix))
+        prefix = "";
     room += safetensors_count(ck->model);
     room += ck->state != NULL ? safetensors_count(ck->state) : 0;
     list = calloc(room, sizeof(*list));

@@ -22,13 +22,15 @@
  *
  * A published version has no state file. Models are told apart by a prefix of
  * their tensors' names, "" for the first; the state file's metadata lists
- * them. `progress` holds bytes that mean something to the role alone.
+ * them, and under which prefix the first would stand if it were not the first,
+ * its alias: who asks for that one gets the first. `progress` holds bytes that
+ * mean something to the role alone.
  */
 
 #define CHECKPOINT_MODEL_FILE "model.safetensors"
 #define CHECKPOINT_STATE_FILE "state.safetensors"
 #define CHECKPOINT_PROGRESS   "progress"
-#define CHECKPOINT_MODELS_MAX 4
+#define CHECKPOINT_MODELS_MAX 8
 #define CHECKPOINT_PREFIX_KEY "prefix." /* and the number of the model */
 
 struct checkpoint;
@@ -74,6 +76,13 @@ const struct safetensors *checkpoint_state(const struct checkpoint *ck);
 /* checkpoint_prefix lends the i-th model's prefix, or NULL beyond the last;
  * the first is always "". */
 const char *checkpoint_prefix(const struct checkpoint *ck, size_t i);
+
+/* checkpoint_alias lends what the first model is called when it is not the
+ * first, or NULL. */
+const char *checkpoint_alias(const struct checkpoint *ck);
+
+/* checkpoint_has_model says whether there is one with this prefix or alias. */
+bool checkpoint_has_model(const struct checkpoint *ck, const char *prefix);
 
 /* checkpoint_progress lends the bytes of `progress`, or NULL. */
 const void *checkpoint_progress(const struct checkpoint *ck, size_t *bytes);

@@ -71,6 +71,7 @@ print_head(FILE *out, const struct checkpoint *ck)
     print_line(out, "config", m->config_sha256);
     for (size_t i = 0; i < COUNT(parts); i++)
         print_line(out, parts[i].name, m->parts[parts[i].part]);
+    print_line(out, "in force", checkpoint_alias(ck));
     for (size_t i = 0; checkpoint_prefix(ck, i) != NULL; i++)
         print_line(out, "also holds", checkpoint_prefix(ck, i));
     if (checkpoint_progress(ck, &progress) != NULL)

@@ -190,6 +190,8 @@ put_layers(struct json_writer *w, const struct model_spec *spec)
         json_put_uint(w, spec->hidden[i]);
     json_close_array(w);
     put_word(w, "activation", spec_activations[spec->activation]);
+    if (spec->is_calibrated) /* not there before there was any */
+        put_flag(w, "calibrated", true);
 }
 
 static void
@@ -437,6 +439,8 @@ compare_layers(struct difference *d, const struct model_spec *a,
              yes_no(b->has_linear));
     say_word(d, "factorization machine", "", yes_no(a->has_fm),
              yes_no(b->has_fm));
+    say_word(d, "calibration", "", yes_no(a->is_calibrated),
+             yes_no(b->is_calibrated));
     say_number(d, "cross layers", "", a->cross_layers, b->cross_layers);
     say_number(d, "number of hidden layers", "", a->hidden_count,
                b->hidden_count);

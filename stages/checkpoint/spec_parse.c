@@ -221,6 +221,8 @@ get_spec(struct reader *r, const struct cJSON *root, struct spec_owned *s)
     spec->tasks = s->tasks;
     spec->has_linear = get_flag(r, root, "linear");
     spec->has_fm = get_flag(r, root, "fm");
+    if (json_member(root, "calibrated") != NULL)
+        spec->is_calibrated = get_flag(r, root, "calibrated");
     spec->cross_layers =
         (size_t)get_count(r, root, "cross_layers", MODEL_LAYERS_MAX);
     get_hidden(r, root, spec);

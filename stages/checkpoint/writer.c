@@ -227,6 +227,11 @@ check_names(const struct job *j, struct error *err)
                                  "reserved",
                                  name, j->prefixes[k]);
         }
+        if (j->alias[0] != '\0' &&
+            strncmp(name, j->alias, strlen(j->alias)) == 0)
+            return error_set(err, STATUS_CONFIG,
+                             "tensor %s: names beginning with %s are reserved",
+                             name, j->alias);
     }
     return STATUS_OK;
 }
@@ -245,6 +250,8 @@ new_job(struct job **out, const struct checkpoint_content *c, uint64_t version,
     for (size_t i = 0; i < c->model_count; i++)
         (void)snprintf(j->prefixes[i], MODEL_NAME_MAX, "%s",
                        c->models[i].prefix);
+    (void)snprintf(j->alias, sizeof(j->alias), "%s",
+                   c->alias != NULL ? c->alias : "");
     j->progress = malloc(c->progress_bytes + 1);
     if (j->progress == NULL) {
         st = error_set(err, STATUS_NOMEM, "no memory for a checkpoint");

@@ -36,6 +36,7 @@ struct checkpoint_model {
 struct checkpoint_content {
     const struct checkpoint_model *models;
     size_t model_count;
+    const char *alias;    /* of the first model, NULL: none */
     const void *progress; /* bytes that come back by checkpoint_progress */
     size_t progress_bytes;
     /* A log that must be durable before the checkpoint is, since its offsets

@@ -84,6 +84,9 @@ list_meta(const struct job *j, enum part part,
 
     meta[count++] = (struct safetensors_pair){"format", "distilld"};
     meta[count++] = (struct safetensors_pair){"schema", "1"};
+    if (part == PART_STATE && j->alias[0] != '\0')
+        meta[count++] =
+            (struct safetensors_pair){CHECKPOINT_PREFIX_KEY "0", j->alias};
     for (size_t i = 1; part == PART_STATE && i < j->model_count; i++) {
         (void)snprintf(keys[i], sizeof(keys[i]), CHECKPOINT_PREFIX_KEY "%zu",
                        i);

@@ -20,6 +20,7 @@ struct job {
     struct checkpoint_result result;
     size_t model_count;
     char prefixes[CHECKPOINT_MODELS_MAX][MODEL_NAME_MAX];
+    char alias[MODEL_NAME_MAX];          /* of the first; "": none */
     size_t first[CHECKPOINT_MODELS_MAX]; /* of each model's tensors below */
     struct tensor *tensors; /* of all models, with prefixes; is_state: belongs
                                into the state file */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the trainer does with a batch. Student and baseline have the same
- * shape, seed and data; only the objective differs.
+ * What the trainer does with a batch.
  */
 #include "stages/train/trainer.h"
 
@@ -11,6 +10,7 @@
 #include "stages/progress.h"
 #include "stages/settings.h"
 #include "stages/shape.h"
+#include "stages/train/arms.h"
 
 #include "daemon/base/clock.h"
 #include "daemon/base/crash.h"
@@ -24,18 +24,10 @@
 #include <string.h>
 
 #define TRAINER_MAGIC 0x54524e52u
-#define MODELS_MAX    2
 #define METRICS_BYTES 8192
 
 /* Of a batch in the running means of the adapters' losses. */
 #define ADAPTER_SHARE 0.01
-
-enum which {
-    STUDENT,
-    BASELINE,
-};
-
-static const char *const prefixes[MODELS_MAX] = {"", "baseline/"};
 
 struct trainer {
     unsigned magic;
@@ -44,10 +36,7 @@ struct trainer {
     struct spec_owned shape;
     struct keeper *keeper;
     struct dead_letters *dead_letters; /* NULL: they are sent before */
-    struct model *models[MODELS_MAX];
-    size_t model_count;
-    struct objective objectives[MODELS_MAX][TASKS_MAX];
-    float *logits[MODELS_MAX]; /* (B, logits) */
+    struct arms *arms;
     struct curve *curve;
     struct progress progress;
     uint64_t last_publish; /* examples when a version was last due */
@@ -81,6 +70,16 @@ has_teacher(const struct settings *s, const struct task_settings *task)
             return true;
     }
     return false;
+}
+
+static bool
+hears_teacher(const struct settings *s)
+{
+    bool has_one = false;
+
+    for (size_t i = 0; i < s->task_count; i++)
+        has_one = has_one || has_teacher(s, &s->tasks[i]);
+    return has_one;
 }
 
 static void
@@ -154,11 +153,11 @@ open_models(struct trainer *t, struct pipeline *p, uint64_t *version,
         .config_sha256 = t->config_sha256,
     };
     struct keeper_restore restore = {
-        .prefixes = prefixes,
-        .count = t->model_count,
+        .prefixes = arms_prefixes(t->arms),
+        .count = arms_count(t->arms),
         .init_from = s->student.init_from,
         .migrates = p->migrates,
-        .models = t->models,
+        .models = arms_models(t->arms),
         .progress = &t->progress,
         .curve = &curve,
         .version = version,
@@ -203,20 +202,16 @@ open_parts(struct trainer *t, struct pipeline *p, uint64_t *version,
         st = model_shape_new(&t->shape, s, MODEL_STUDENT,
                              settings_train_rows(s), s->train_threads, err);
     if (st == STATUS_OK)
+        st = arms_new(&t->arms, s, hears_teacher(s), &t->shape.spec, err);
+    if (st == STATUS_OK)
         st = open_models(t, p, version, err);
+    if (st == STATUS_OK)
+        st = arms_begin(t->arms, &t->progress.contest, err);
     if (st == STATUS_OK)
         st = open_weights(t, err);
     if (st == STATUS_OK && s->dead_letters_log == LOG_KIND_FILE)
         st = dead_letters_open(&t->dead_letters, s->dead_letters_path,
                                "labels.ndjson", err);
-    for (size_t i = 0; i < t->model_count && st == STATUS_OK; i++) {
-        objectives_fill(t->objectives[i], s, i == STUDENT);
-        t->logits[i] =
-            calloc(settings_train_rows(s) * model_logit_count(t->models[i]),
-                   sizeof(float));
-        if (t->logits[i] == NULL)
-            st = error_set(err, STATUS_NOMEM, "no memory for logits");
-    }
     return st;
 }
 
@@ -233,7 +228,6 @@ trainer_open(struct trainer **out, struct pipeline *p, uint64_t *due,
     t->magic = TRAINER_MAGIC;
     t->pipeline = p;
     t->settings = p->settings;
-    t->model_count = p->settings->baseline ? 2 : 1;
     t->started_ns = clock_now_ns();
     t->loss = (double)NAN;
     t->gradient_norm = (double)NAN;
@@ -266,10 +260,7 @@ trainer_free(struct trainer **self)
     OBJ_TAKE(t, self, TRAINER_MAGIC);
     keeper_close(&t->keeper);
     dead_letters_close(&t->dead_letters);
-    for (size_t i = 0; i < MODELS_MAX; i++) {
-        model_free(&t->models[i]);
-        free(t->logits[i]);
-    }
+    arms_free(&t->arms);
     free(t->soft_weights);
     free(t->times);
     curve_free(&t->curve);
@@ -317,10 +308,11 @@ static enum status
 begin_checkpoint(struct trainer *t, struct error *err)
 {
     char metrics[METRICS_BYTES];
+    struct arms_order order;
     struct keeper_content content = {
-        .models = t->models,
-        .prefixes = prefixes,
-        .count = t->model_count,
+        .models = order.models,
+        .prefixes = order.prefixes,
+        .count = arms_count(t->arms),
         .progress = &t->progress,
         .curve = t->curve,
         .teacher_version = t->teacher_version,
@@ -328,6 +320,8 @@ begin_checkpoint(struct trainer *t, struct error *err)
         .metrics = metrics,
     };
 
+    arms_order(t->arms, &order);
+    content.alias = order.alias;
     write_metrics(t, metrics);
     if (metrics[0] == '\0')
         content.metrics = NULL;
@@ -366,14 +360,14 @@ take_due(struct trainer *t)
 static enum status
 go_back(struct trainer *t, struct error *err)
 {
-    struct model *models[MODELS_MAX] = {NULL, NULL};
+    struct model *models[CHECKPOINT_MODELS_MAX] = {NULL};
     struct progress old;
     struct curve *curve = NULL;
     uint64_t version = 0;
     uint64_t durable = 0;
     struct keeper_restore restore = {
-        .prefixes = prefixes,
-        .count = t->model_count,
+        .prefixes = arms_prefixes(t->arms),
+        .count = arms_count(t->arms),
         .init_from = t->settings->student.init_from,
         .models = models,
         .progress = &old,
@@ -395,13 +389,10 @@ go_back(struct trainer *t, struct error *err)
     if (st == STATUS_OK)
         st = keeper_restore(t->keeper, &restore, err);
     curve_free(&curve);
-    for (size_t i = 0; i < t->model_count; i++) {
-        struct model **unused = st == STATUS_OK ? &t->models[i] : &models[i];
-
-        model_free(unused);
-        if (st == STATUS_OK)
-            t->models[i] = models[i];
-    }
+    if (st == STATUS_OK)
+        arms_replace(t->arms, models);
+    for (size_t i = 0; i < arms_count(t->arms); i++)
+        model_free(&models[i]);
     if (st != STATUS_OK)
         return st;
     t->progress.discarded += t->progress.examples - old.examples;
@@ -447,47 +438,45 @@ weigh_labels(struct trainer *t, const struct batch *b, struct columns *c)
 }
 
 static void
-learn(struct trainer *t, const struct columns *c)
+log_step(const struct trainer *t, const struct columns *c,
+         const struct arms_step *a)
 {
-    struct task_loss losses[TASKS_MAX] = {{0}};
-    struct step step;
-    struct columns real = *c; /* all that the baseline learns from */
-    bool was_skipped = false;
+    const struct task_loss *l = &a->losses[0];
 
-    real.row_count = columns_real(c);
-    real.imagined_count = 0;
-    for (size_t i = 0; i < t->model_count; i++) {
-        model_step(t->models[i], i == STUDENT ? c : &real, t->objectives[i],
-                   t->logits[i], i == STUDENT ? losses : NULL, &step);
-        was_skipped = was_skipped || step.is_skipped;
-        if (i == STUDENT) {
-            t->loss = step.loss;
-            t->gradient_norm = step.gradient_norm;
-        }
-        if (i == STUDENT && log_enabled(LOG_LEVEL_DEBUG))
-            log_debug("train_step",
-                      "step=%llu examples=%zu loss=%.9g hard=%.9g soft=%.9g "
-                      "gradient_norm=%.6g",
-                      (unsigned long long)t->progress.batches + 1,
-                      real.row_count, step.loss,
-                      losses[0].hard_rows > 0
-                          ? losses[0].hard / (double)losses[0].hard_rows
-                          : 0.0,
-                      losses[0].soft_rows > 0
-                          ? losses[0].soft / (double)losses[0].soft_rows
-                          : 0.0,
-                      step.gradient_norm);
-    }
-    note_adapters(t, losses);
-    t->progress.skips_in_row = was_skipped ? t->progress.skips_in_row + 1 : 0;
-    t->progress.skipped_steps += was_skipped;
+    log_debug("train_step",
+              "step=%llu examples=%zu loss=%.9g hard=%.9g soft=%.9g "
+              "gradient_norm=%.6g",
+              (unsigned long long)t->progress.batches + 1, columns_real(c),
+              a->step.loss,
+              l->hard_rows > 0 ? l->hard / (double)l->hard_rows : 0.0,
+              l->soft_rows > 0 ? l->soft / (double)l->soft_rows : 0.0,
+              a->step.gradient_norm);
+}
+
+static void
+learn(struct trainer *t, const struct batch *b)
+{
+    bool is_new = b->pass == 0; /* later passes know the answers */
+    struct columns weighed;
+    struct arms_step a;
+
+    weigh_labels(t, b, &weighed);
+    arms_learn(t->arms, &weighed, is_new, &a);
+    note_adapters(t, a.losses);
+    t->loss = a.step.loss;
+    t->gradient_norm = a.step.gradient_norm;
+    t->progress.skips_in_row = a.was_skipped ? t->progress.skips_in_row + 1 : 0;
+    t->progress.skipped_steps += a.was_skipped;
+    if (is_new)
+        curve_add(t->curve, &weighed, a.student, a.baseline);
+    if (log_enabled(LOG_LEVEL_DEBUG))
+        log_step(t, &weighed, &a);
 }
 
 void
 trainer_batch(struct trainer *t, struct batch *b)
 {
     struct error *err = &b->error;
-    struct columns weighed;
     uint64_t durable = 0;
     enum status st = STATUS_OK;
 
@@ -504,11 +493,7 @@ trainer_batch(struct trainer *t, struct batch *b)
         return;
     crash_point("train_after_dead_letters");
     if (b->columns->row_count > 0) {
-        weigh_labels(t, b, &weighed);
-        learn(t, &weighed);
-        if (b->pass == 0) /* later passes know the answers */
-            curve_add(t->curve, b->columns, t->logits[STUDENT],
-                      t->model_count > 1 ? t->logits[BASELINE] : NULL);
+        learn(t, b);
         (void)snprintf(t->teacher_version, sizeof(t->teacher_version), "%s",
                        b->teacher_version);
     }
@@ -554,6 +539,7 @@ fill_report(const struct trainer *t, struct train_report *r)
     memcpy(r->adapters, t->adapters, sizeof(r->adapters));
     (void)snprintf(r->teacher_version, sizeof(r->teacher_version), "%s",
                    t->teacher_version);
+    arms_report(t->arms, &r->arms);
     for (size_t i = 0; i < t->settings->task_count; i++)
         curve_summarize(t->curve, i, &r->quality[i]);
 }
@@ -632,7 +618,7 @@ trainer_finish(struct trainer *t, bool is_end, uint64_t *due, struct error *err)
         if (st == STATUS_OK && is_end)
             t->pending_due = durable;
     }
-    log_tables(t->models[STUDENT]);
+    log_tables(arms_in_force(t->arms));
     for (size_t i = 0; i < t->settings->task_count; i++)
         curve_summarize(t->curve, i, &t->pipeline->quality[i]);
     *due = take_due(t);
