@@ -166,6 +166,15 @@ pipeline_checkpoint(struct pipeline *p)
 }
 
 void
+pipeline_refresh(struct pipeline *p)
+{
+    for (size_t i = 0; i < p->stage_count; i++) {
+        if (p->stages[i]->ops->refresh != NULL && !p->stages[i]->is_stopped)
+            p->stages[i]->ops->refresh(p->stages[i]);
+    }
+}
+
+void
 pipeline_report(const struct pipeline *p, struct role_report *r)
 {
     struct batch_pool_report pool;

@@ -124,6 +124,9 @@ void pipeline_resume(struct pipeline *p);
 /* pipeline_checkpoint begins checkpoints now; false: this role keeps none. */
 bool pipeline_checkpoint(struct pipeline *p);
 
+/* pipeline_refresh lets stages look for newer versions of what they use. */
+void pipeline_refresh(struct pipeline *p);
+
 /* pipeline_report says how the role stands; *r is overwritten. */
 void pipeline_report(const struct pipeline *p, struct role_report *r);
 

@@ -134,6 +134,10 @@ on_reload_signal(void *ctx)
 {
     struct run *r = ctx;
 
+    for (int i = 0; i < 2; i++) {
+        if (r->roles[i] != NULL && !r->has_ended[i])
+            pipeline_refresh(r->roles[i]);
+    }
     operate_reload(r->operate);
 }
 

@@ -356,11 +356,37 @@ settings_has_transform(const struct feature_settings *f,
     return false;
 }
 
+/* With file logs a run can be repeated to the byte, unless told otherwise. */
+static void
+fill_poll(const struct settings *s, struct teacher_settings *t,
+          const char *section)
+{
+    char key[128];
+
+    (void)snprintf(key, sizeof(key), "%s.poll", section);
+    if (s->events_log == LOG_KIND_FILE && !settings_file_has(s->file, key))
+        t->poll = 0;
+}
+
+static void
+fill_teachers(struct settings *s)
+{
+    char section[96];
+
+    s->teacher.name = s->teacher_name;
+    fill_poll(s, &s->teacher, "teacher");
+    for (size_t i = 0; i < s->teachers_count; i++) {
+        (void)snprintf(section, sizeof(section), "teachers.%.63s",
+                       s->teachers[i].name);
+        fill_poll(s, &s->teachers[i], section);
+    }
+}
+
 /* Defaults that depend on other settings. */
 static void
 fill_in(struct settings *s)
 {
-    s->teacher.name = s->teacher_name;
+    fill_teachers(s);
     for (size_t i = 0; i < s->feature_count; i++) {
         if (*s->features[i].path == '\0')
             s->features[i].path = s->features[i].name;

@@ -69,6 +69,9 @@ struct stage_ops {
     /* Begins a checkpoint now, where the stage keeps any. May be NULL. */
     void (*checkpoint)(struct stage *s);
 
+    /* Looks now for newer versions of what it uses. May be NULL. */
+    void (*refresh)(struct stage *s);
+
     /* Frees *self and sets it NULL. Legal only after stage_stopped, or when
      * the pipeline never started. */
     void (*free)(struct stage **self);

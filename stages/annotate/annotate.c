@@ -247,6 +247,15 @@ report_annotate(const struct stage *s, struct role_report *r)
 }
 
 static void
+refresh_annotate(struct stage *s)
+{
+    struct annotate *a = (struct annotate *)s;
+
+    OBJ_CHECK(a, ANNOTATE_MAGIC);
+    panel_refresh(a->panel);
+}
+
+static void
 free_annotate(struct stage **self)
 {
     struct annotate *a = (struct annotate *)*self;
@@ -322,5 +331,6 @@ const struct stage_ops annotate_stage = {
     .resume = resume_annotate,
     .stop = stop_annotate,
     .report = report_annotate,
+    .refresh = refresh_annotate,
     .free = free_annotate,
 };

@@ -664,6 +664,16 @@ panel_stop(struct panel *panel)
 }
 
 void
+panel_refresh(struct panel *panel)
+{
+    OBJ_CHECK(panel, PANEL_MAGIC);
+    for (size_t i = 0; i < panel->count; i++) {
+        if (panel->seats[i].ops->refresh != NULL)
+            panel->seats[i].ops->refresh(panel->seats[i].teacher);
+    }
+}
+
+void
 panel_report(const struct panel *panel, struct role_report *r)
 {
     OBJ_CHECK(panel, PANEL_MAGIC);

@@ -58,6 +58,9 @@ void panel_hear(struct panel *panel, struct hearing *h, struct batch *b);
  * heard any more. Later calls do nothing. */
 void panel_stop(struct panel *panel);
 
+/* panel_refresh lets teachers look whether there is anything newer. */
+void panel_refresh(struct panel *panel);
+
 /* panel_report adds what keeps teachers from answering to *r. */
 void panel_report(const struct panel *panel, struct role_report *r);
 

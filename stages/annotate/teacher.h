@@ -64,6 +64,9 @@ struct teacher_ops {
      * well. */
     void (*finish)(struct teacher *t, struct error *err);
 
+    /* Looks now whether there is anything newer. May be NULL. Thread: loop. */
+    void (*refresh)(struct teacher *t);
+
     /* Adds what keeps it from answering to *r. May be NULL. Thread: loop. */
     void (*report)(const struct teacher *t, struct role_report *r);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A model in process as the teacher: frozen, or learning in line.
+ * A model in process as the teacher: frozen until a newer version of it is
+ * there, or learning in line.
  *
  * In line it first answers, then learns from the outcomes. Its own checkpoint
  * holds parameters and position as one unit; after a crash it learns again
@@ -8,6 +9,7 @@
  * only works while the log is never behind the checkpoint, so a checkpoint is
  * read out only when the labels of its last batch have been written.
  */
+#include "stages/annotate/follower.h"
 #include "stages/annotate/teacher.h"
 #include "stages/keeper.h"
 #include "stages/load.h"
@@ -36,6 +38,10 @@ struct teacher {
     struct model *model;
     float *logits; /* (teacher.batch, logits) */
     char version[64];
+    /* Frozen: */
+    struct teacher_stats *stats;
+    struct answering *answering; /* owns the four above; NULL: it learns */
+    struct follower *follower;
     /* Learning in line: */
     struct objective objectives[TASKS_MAX];
     struct keeper *keeper; /* NULL: frozen */
@@ -48,27 +54,37 @@ struct teacher {
 
 /* ---- opening ---- */
 
+static void
+use_answering(struct teacher *t)
+{
+    t->model = t->answering->loaded.model;
+    t->shape = t->answering->loaded.shape;
+    t->logits = t->answering->logits;
+    (void)snprintf(t->version, sizeof(t->version), "%" PRIu64,
+                   t->answering->number);
+}
+
+/* Frozen until a newer version comes. */
 static enum status
 open_frozen(struct teacher *t, struct error *err)
 {
-    const struct settings *s = t->pipeline->settings;
-    struct checkpoint *ck = NULL;
-    struct loaded_model loaded = {0};
-    enum status st =
-        checkpoint_open(&ck, t->settings->path, CHECKPOINT_VERIFY, err);
+    struct pipeline *p = t->pipeline;
+    struct follower_spec spec = {
+        .path = t->settings->path,
+        .name = t->settings->name,
+        .events = event_shape_spec(p->events),
+        .batch_max = settings_teacher_rows(p->settings),
+        .threads = t->settings->threads,
+        .poll_ms = t->settings->poll,
+        .stats = t->stats,
+    };
+    enum status st = answering_open(&t->answering, &spec, err);
 
-    if (st == STATUS_OK)
-        st = load_model(&loaded, ck, "", event_shape_spec(t->pipeline->events),
-                        settings_teacher_rows(s), t->settings->threads,
-                        "teacher", err);
-    if (st == STATUS_OK) {
-        t->model = loaded.model;
-        t->shape = loaded.shape;
-        (void)snprintf(t->version, sizeof(t->version), "%" PRIu64,
-                       checkpoint_manifest(ck)->version);
-    }
-    checkpoint_free(&ck);
-    return st;
+    if (st != STATUS_OK)
+        return st;
+    use_answering(t);
+    return follower_new(&t->follower, p->loop, &spec, t->answering->number,
+                        err);
 }
 
 /* A teacher that learns may begin with the parameters of another. */
@@ -189,11 +205,26 @@ free_teacher(struct teacher **self)
         return;
     OBJ_TAKE(t, self, TEACHER_MAGIC);
     keeper_close(&t->keeper);
-    model_free(&t->model);
-    spec_fini(&t->shape);
-    free(t->logits);
+    follower_free(&t->follower);
+    if (t->answering == NULL) {
+        model_free(&t->model);
+        spec_fini(&t->shape);
+        free(t->logits);
+    }
+    answering_free(&t->answering);
     t->magic = 0;
     free(t);
+}
+
+/* Where what it does is counted. */
+static struct teacher_stats *
+stats_of(struct pipeline *p, const struct teacher_settings *s)
+{
+    size_t i = 0;
+
+    while (settings_teacher(p->settings, i) != s)
+        i++;
+    return &p->stats.teachers[i];
 }
 
 static enum status
@@ -209,9 +240,10 @@ open_teacher(struct teacher **out, struct pipeline *p,
     t->pipeline = p;
     t->settings = s;
     t->started_ns = clock_now_ns();
+    t->stats = stats_of(p, s);
     st = p->settings->teacher_learn ? open_learning(t, err)
                                     : open_frozen(t, err);
-    if (st == STATUS_OK) {
+    if (st == STATUS_OK && t->answering == NULL) {
         t->logits = calloc(settings_teacher_rows(p->settings) *
                                model_logit_count(t->model),
                            sizeof(float));
@@ -332,6 +364,8 @@ answer(struct teacher *t, struct ask *ask)
 
     OBJ_CHECK(t, TEACHER_MAGIC);
     t->answered++;
+    if (t->follower != NULL && follower_swap(t->follower, &t->answering))
+        use_answering(t);
     if (t->keeper != NULL)
         st = answer_and_learn(t, b, &ask->error);
     else if (b->columns->row_count > 0)
@@ -341,6 +375,14 @@ answer(struct teacher *t, struct ask *ask)
         return;
     error_clear(&ask->error); /* of a checkpoint that was passed over */
     write_answers(t, ask);
+}
+
+static void
+refresh(struct teacher *t)
+{
+    OBJ_CHECK(t, TEACHER_MAGIC);
+    if (t->follower != NULL)
+        follower_refresh(t->follower);
 }
 
 static bool
@@ -390,5 +432,6 @@ const struct teacher_ops teacher_checkpoint = {
     .answer = answer,
     .idle = idle,
     .finish = finish,
+    .refresh = refresh,
     .free = free_teacher,
 };
