@@ -241,6 +241,47 @@ put_reports(struct page *p)
                 "unknown", NULL, NULL);
 }
 
+static double
+openness(const char *breaker)
+{
+    if (strcmp(breaker, "closed") == 0)
+        return 0;
+    return strcmp(breaker, "open") == 0 ? 1 : 0.5;
+}
+
+/* Model servers: a family at a time, a line each. */
+static void
+put_servers(struct page *p)
+{
+    static const enum metric families[] = {
+        METRIC_TEACHER_CALLS, METRIC_TEACHER_RETRIES,
+        METRIC_TEACHER_ROWS,  METRIC_TEACHER_IN_FLIGHT,
+        METRIC_TEACHER_LIMIT, METRIC_TEACHER_BREAKER};
+    const struct role_report *r = &p->o->reports[ROLE_ANNOTATE];
+
+    for (size_t i = 0; i < COUNT(families); i++) {
+        for (size_t k = 0; k < r->teacher_count; k++) {
+            const struct teacher_report *t = &r->teachers[k];
+            const double values[] = {(double)t->calls,    (double)t->retries,
+                                     (double)t->answered, (double)t->in_flight,
+                                     (double)t->limit,    openness(t->breaker)};
+            bool is_rows = families[i] == METRIC_TEACHER_ROWS;
+
+            put_labeled(p, families[i], values[i], t->name,
+                        is_rows ? "answered" : NULL, NULL);
+            if (is_rows)
+                put_labeled(p, families[i], (double)t->rejected, t->name,
+                            "rejected", NULL);
+        }
+    }
+    for (size_t k = 0; k < r->teacher_count; k++) {
+        const char *const name[METRIC_LABELS_MAX] = {r->teachers[k].name};
+
+        metrics_put_histogram(&p->w, METRIC_TEACHER_CALL_SECONDS,
+                              r->teachers[k].seconds, name);
+    }
+}
+
 static void
 put_work(struct page *p)
 {
@@ -255,6 +296,7 @@ put_work(struct page *p)
                     (double)histogram_count(&s->work_failed), "error", NULL,
                     NULL);
         metrics_put_histogram(&p->w, METRIC_TEACHER_SECONDS, &s->work, NULL);
+        put_servers(p);
     }
     if (p->train == NULL)
         return;

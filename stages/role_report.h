@@ -15,6 +15,7 @@
 #define REPORT_PARTITIONS_MAX 1024
 #define REPORT_OBSTACLES_MAX  8
 #define REPORT_TEXT_MAX       160
+#define REPORT_TEACHERS_MAX   8
 
 /* What the offsets of a log count. */
 enum offset_unit {
@@ -31,6 +32,21 @@ struct partition_report {
     int64_t committed; /* all before it is settled: acknowledged, or saved */
     int64_t end;       /* behind the log's last record */
     bool is_paused;    /* not read for now */
+};
+
+struct histogram;
+
+/* A teacher that is a model server, since the process began. */
+struct teacher_report {
+    const char *name;
+    const char *breaker;             /* closed, open or half_open */
+    uint64_t calls;                  /* requests sent */
+    uint64_t retries;                /* that failed and are to be tried again */
+    uint64_t answered;               /* events */
+    uint64_t rejected;               /* events that became dead letters */
+    size_t in_flight;                /* requests */
+    size_t limit;                    /* of them, as the server takes it now */
+    const struct histogram *seconds; /* of a request */
 };
 
 struct role_report {
@@ -55,11 +71,17 @@ struct role_report {
     /* Why the role could not do its work now, a few words each. */
     char obstacles[REPORT_OBSTACLES_MAX][REPORT_TEXT_MAX];
     size_t obstacle_count;
+
+    struct teacher_report teachers[REPORT_TEACHERS_MAX];
+    size_t teacher_count;
 };
 
 /* role_report_add_partition lends room for one more, zeroed with unknown
  * offsets, or NULL: then it is counted as left off. */
 struct partition_report *role_report_add_partition(struct role_report *r);
+
+/* role_report_add_teacher lends room for one more, or NULL. */
+struct teacher_report *role_report_add_teacher(struct role_report *r);
 
 /* role_report_add_obstacle notes one, such as "broker 10.0.0.1:9092 is away".
  * What does not fit is dropped. */

@@ -14,19 +14,18 @@
 
 /* Seconds; a batch in process takes well below a millisecond, a remote teacher
  * up to its timeout. */
-static const double work_bounds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025,
-                                     0.005,  0.01,    0.025,  0.05,  0.1,
-                                     0.25,   0.5,     1,      2.5,   10};
+const double role_seconds[ROLE_SECONDS] = {
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
+    0.05,   0.1,     0.25,   0.5,   1,      2.5,   10};
 
 void
 role_stats_init(struct role_stats *s)
 {
     memset(s, 0, sizeof(*s));
-    histogram_init(&s->work, work_bounds, COUNT(work_bounds));
-    histogram_init(&s->work_failed, work_bounds, COUNT(work_bounds));
+    histogram_init(&s->work, role_seconds, ROLE_SECONDS);
+    histogram_init(&s->work_failed, role_seconds, ROLE_SECONDS);
     for (size_t i = 0; i < STATS_TEACHERS; i++)
-        histogram_init(&s->teachers[i].seconds, work_bounds,
-                       COUNT(work_bounds));
+        histogram_init(&s->teachers[i].seconds, role_seconds, ROLE_SECONDS);
 }
 
 void
@@ -52,6 +51,14 @@ dead_reason_name(enum dead_reason reason)
     };
 
     return reason < COUNT(names) ? names[reason] : "other";
+}
+
+struct teacher_report *
+role_report_add_teacher(struct role_report *r)
+{
+    if (r->teacher_count == REPORT_TEACHERS_MAX)
+        return NULL;
+    return &r->teachers[r->teacher_count++];
 }
 
 struct partition_report *

@@ -34,6 +34,10 @@ enum dead_reason {
     DEAD_REASONS,
 };
 
+/* The bounds of histograms of seconds. */
+#define ROLE_SECONDS 15
+extern const double role_seconds[ROLE_SECONDS];
+
 /* What one teacher did; counts are of rows. */
 struct teacher_stats {
     uint64_t answers;

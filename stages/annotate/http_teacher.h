@@ -140,6 +140,11 @@ void http_no_trouble(struct teacher *t);
 
 /* ---- teacher_http.c ---- */
 
+/* http_calls_open prepares for calls to a teacher's server; CONFIG, NOMEM. */
+must_check enum status http_calls_open(struct http_calls **out, struct loop *l,
+                                       const struct teacher_settings *s,
+                                       struct error *err);
+
 /* http_pump begins the calls that may begin, and otherwise waits for the time
  * when they may. */
 void http_pump(struct teacher *t);

@@ -345,8 +345,21 @@ static void
 report_teacher(const struct teacher *t, struct role_report *r)
 {
     const char *name = t->settings->name;
+    struct teacher_report *own = role_report_add_teacher(r);
 
     OBJ_CHECK(t, TEACHER_MAGIC);
+    if (own != NULL)
+        *own = (struct teacher_report){
+            .name = name,
+            .breaker = pacer_state_name(t->pacer.state),
+            .calls = t->counts.calls,
+            .retries = t->counts.retries,
+            .answered = t->counts.answered,
+            .rejected = t->counts.rejected,
+            .in_flight = t->pacer.under_way,
+            .limit = pacer_limit(&t->pacer),
+            .seconds = &t->counts.seconds,
+        };
     if (t->fatal.status != STATUS_OK)
         role_report_add_obstacle(r, "%s", t->fatal.text);
     else if (t->share.is_outage)
@@ -362,10 +375,10 @@ report_teacher(const struct teacher *t, struct role_report *r)
 
 /* ---- Life ---- */
 
-static enum status
-open_calls(struct teacher *t, struct error *err)
+enum status
+http_calls_open(struct http_calls **out, struct loop *l,
+                const struct teacher_settings *s, struct error *err)
 {
-    const struct teacher_settings *s = t->settings;
     struct http_header headers[HTTP_CALL_HEADERS_MAX];
     struct http_calls_spec spec = {
         .calls_max = s->in_flight_max + 1, /* a probe beside them */
@@ -388,7 +401,7 @@ open_calls(struct teacher *t, struct error *err)
     for (size_t i = 0; i < s->headers.count; i++)
         headers[i] = (struct http_header){s->headers.items[i].name,
                                           s->headers.items[i].value};
-    return http_calls_new(&t->calls, t->pipeline->loop, &spec, err);
+    return http_calls_new(out, l, &spec, err);
 }
 
 static enum status
@@ -519,7 +532,7 @@ open_parts(struct teacher *t, struct error *err)
     if (st == STATUS_OK)
         st = http_probe_init(t, err);
     if (st == STATUS_OK)
-        st = open_calls(t, err);
+        st = http_calls_open(&t->calls, t->pipeline->loop, s, err);
     if (st == STATUS_OK)
         st = timer_new(&t->timer, t->pipeline->loop, on_timer, t, err);
     return st;
@@ -541,6 +554,7 @@ open_teacher(struct teacher **out, struct pipeline *p,
     t->rows_max = s->batch_max;
     error_clear(&t->fatal);
     error_clear(&t->trouble);
+    histogram_init(&t->counts.seconds, role_seconds, ROLE_SECONDS);
     init_pacer(t);
     st = open_parts(t, err);
     if (st != STATUS_OK) {
