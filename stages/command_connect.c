@@ -3,6 +3,7 @@
  * `distilld validate --connect`: whether what the configuration names is there.
  */
 #include "stages/commands.h"
+#include "stages/connect_http.h"
 #include "stages/kafka_settings.h"
 #include "stages/load.h"
 #include "stages/settings.h"
@@ -127,6 +128,15 @@ connect_command(const struct settings *settings, FILE *out, struct error *err)
         settings->teacher.kind == TEACHER_KIND_CHECKPOINT &&
         settings->teacher.path[0] != '\0')
         look_at_teacher(&c);
+    for (size_t i = 0; i < settings_teacher_count(settings) &&
+                       settings_has_role(settings, ROLE_ANNOTATE);
+         i++) {
+        const struct teacher_settings *t = settings_teacher(settings, i);
+
+        if (t->kind == TEACHER_KIND_HTTP &&
+            connect_http_teacher(settings, t, out, err) != STATUS_OK)
+            say_error(&c, t->name, err);
+    }
     *err = c.first;
     return err->status;
 }
