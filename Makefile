@@ -215,6 +215,9 @@ bench-seeds: $(OUT)/distilld | build/deps.test
 bench-objective: $(OUT)/distilld | build/deps.test
 	@python3 tests/bench/objective.py --out $(OUT) --json build/objective.json
 
+bench-budget: $(OUT)/distilld | build/deps.test
+	@python3 tests/bench/budget.py --out $(OUT) --json build/budget.json
+
 bench-build: $(OUT)/tests/bench/bench $(OUT)/tests/bench/floor \
     $(OUT)/tests/bench/kafka_load
 
@@ -285,6 +288,7 @@ help:
 	@echo 'make bench      speed beside floor and peer, build/bench.json'
 	@echo 'make bench-seeds  the demo over five seeds, build/seeds.json'
 	@echo 'make bench-objective  options of the objective, build/objective.json'
+	@echo 'make bench-budget  quality against the share asked about'
 	@echo 'make fuzz       every fuzz target, FUZZ_S=10 seconds each'
 	@echo 'make lint       format, layers, words, sizes, tidy, cppcheck'
 	@echo 'make conf       rewrite conf/distilld.yaml'

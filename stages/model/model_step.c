@@ -391,20 +391,25 @@ model_predict(struct model *m, const struct columns *c, float *logits)
 
 /*
  * What each of a loss's rows [first, end) that have both weighs so that their
- * mean weighs weight. also_has may be has; row_weights (B) may be NULL: all the
- * same.
+ * mean weighs weight. also_has may be has. row_weights (B) may be NULL: all the
+ * same. They weigh rows against each other alone: where rows stand for many,
+ * the mean is of few, and it weighs no more than these few do in a batch that
+ * has all.
  */
 static double
 mean_scale(double weight, const uint8_t *has, const uint8_t *also_has,
            const float *row_weights, size_t first, size_t end)
 {
+    double rows = 0.0;
     double sum = 0.0;
 
     for (size_t r = first; r < end; r++) {
-        if (has[r] != 0 && also_has[r] != 0)
-            sum += row_weights == NULL ? 1.0 : (double)row_weights[r];
+        if (has[r] == 0 || also_has[r] == 0)
+            continue;
+        rows += 1.0;
+        sum += row_weights == NULL ? 1.0 : (double)row_weights[r];
     }
-    return sum == 0.0 ? 0.0 : weight / sum;
+    return sum == 0.0 ? 0.0 : weight / sum * (rows / sum);
 }
 
 static void

@@ -10,9 +10,6 @@ What is judged is every event with an outcome, asked about or not: the student
 beside the untaught baseline, which is the same in all rows. The rates of a way
 are set so that it asks about as many events as the others; `asked` is what it
 came to. uncertainty asks a student that learned the first half untaught.
-
-weighted: answers count by the inverse of their rate, at most 10 times
-(objective.ask_weight_max: 10), plain: all alike (1).
 """
 
 import argparse
@@ -76,13 +73,12 @@ class Bench:
                 chosen += choice["chosen"]
         return rates, chosen / len(rates)
 
-    def train(self, most):
+    def train(self):
         """Quality of the student and the baseline, over all events."""
         for name in ("checkpoints", "models"):
             shutil.rmtree(self.path("run", name), ignore_errors=True)
         self.run("roles: [train]\n" + self.text.replace(
-            self.teacher, "teacher: {kind: none}\n\n").replace(
-                "objective:\n", f"objective:\n  ask_weight_max: {most}\n"))
+            self.teacher, "teacher: {kind: none}\n\n"))
         with open(self.path("run/checkpoints/latest/manifest.json"),
                   encoding="utf-8") as f:
             return json.load(f)["metrics"]["liked"]
@@ -146,12 +142,10 @@ def ways(bench):
 def measure(bench, way, share, sample):
     _, asked = bench.annotate(sample)
     row = {"way": way, "share": share, "asked": asked}
-    for name, most in (("weighted", 10), ("plain", 1)):
-        quality = bench.train(most)
-        row[name] = {"auc": quality["student"]["score"],
-                     "log_loss": quality["student"]["loss"]}
-        row["untaught"] = {"auc": quality["baseline"]["score"],
-                           "log_loss": quality["baseline"]["loss"]}
+    quality = bench.train()
+    for name, model in (("taught", "student"), ("untaught", "baseline")):
+        row[name] = {"auc": quality[model]["score"],
+                     "log_loss": quality[model]["loss"]}
     print(json.dumps(row), file=sys.stderr, flush=True)
     return row
 
@@ -169,7 +163,7 @@ def mean_of(rows):
     """One row of the same row of all seeds."""
     mean = {key: rows[0][key] for key in ("way", "share")}
     mean["asked"] = statistics.fmean(r["asked"] for r in rows)
-    for name in ("weighted", "plain", "untaught"):
+    for name in ("taught", "untaught"):
         mean[name] = {m: statistics.fmean(r[name][m] for r in rows)
                       for m in ("auc", "log_loss")}
     return mean
@@ -179,15 +173,12 @@ def show(rows):
     untaught = rows[0]["untaught"]
     print(f"untaught: AUC {untaught['auc']:.4f}, log-loss "
           f"{untaught['log_loss']:.4f}\n")
-    print("| way | asked | AUC gain, weighted | plain | log-loss gain, "
-          "weighted | plain |\n|---|---|---|---|---|---|")
+    print("| way | asked | AUC gain | log-loss gain |\n|---|---|---|---|")
     for r in rows:
-        gains = [r[name]["auc"] - untaught["auc"]
-                 for name in ("weighted", "plain")]
-        gains += [untaught["log_loss"] - r[name]["log_loss"]
-                  for name in ("weighted", "plain")]
-        print(f"| {r['way']} | {100 * r['asked']:.1f} % | "
-              + " | ".join(f"{g:+.4f}" for g in gains) + " |")
+        auc = r["taught"]["auc"] - untaught["auc"]
+        loss = untaught["log_loss"] - r["taught"]["log_loss"]
+        print(f"| {r['way']} | {100 * r['asked']:.1f} % | {auc:+.4f} | "
+              f"{loss:+.4f} |")
 
 
 def main():

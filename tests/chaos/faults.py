@@ -98,6 +98,19 @@ def kill_transactional(world, rounds):
     return done
 
 
+def kill_sampling(world, rounds):
+    """Most events go on without an answer, and none is lost for that."""
+    done = []
+    sample = {"by": "novelty", "rate": 0.1, "rate_high": 0.9,
+              "ids": ["user", "item"]}
+    for count in segments(rounds):
+        with trial(world, done, teacher={"sample": sample}) as t:
+            kill_again_and_again(
+                t, world, count, lambda t=t: world.rng.choice(t.annotators),
+                t.await_labels)
+    return done
+
+
 def crash_point(world, rounds):
     """Each start of one daemon dies at a named moment."""
     done = []
@@ -315,8 +328,9 @@ def partitions_added(world, rounds):
 
 
 KILLS = {
-    kill_annotator: 0.3, kill_trainer: 0.25, kill_both: 0.1,
-    kill_transactional: 0.1, crash_point: 0.25,
+    kill_annotator: 0.25, kill_trainer: 0.25, kill_both: 0.1,
+    kill_transactional: 0.1, kill_sampling: 0.05,
+    crash_point: 0.25,
 }
 OTHERS = (zombie, sigterm, members, broker_kill, network, retention,
           topic_missing, partitions_added, leader_kill)

@@ -238,14 +238,21 @@ class Ledger:
         headers = m.headers() or []
         kept = [h for h in headers if not h[0].startswith("distilld-")]
         when = dict(headers).get("distilld-event-time")
-        answer = label["soft_label"].get("liked")
-        answer = answer[0] if isinstance(answer, list) else answer
         return (not self.is_broken(n) and event in m.value()
                 and label["event"] == json.loads(event)
-                and (abs(answer - label["event"]["answer"]) < 1e-6
-                     if self.answers else math.isfinite(answer))
+                and self.is_answered(label)
                 and m.key() == self.key(n) and kept == self.headers(n)
                 and when == str(EPOCH_MS + n).encode())
+
+    def is_answered(self, label):
+        """With the event's answer; without one where that says why."""
+        if not label.get("sample", {"chosen": True})["chosen"]:
+            return label["soft_label"] == {} and "teacher" not in label
+        answer = label["soft_label"].get("liked")
+        answer = answer[0] if isinstance(answer, list) else answer
+        if not self.answers:
+            return math.isfinite(answer)
+        return abs(answer - label["event"]["answer"]) < 1e-6
 
     def judge_dead(self, account, topic):
         """The numbers that have a dead letter."""

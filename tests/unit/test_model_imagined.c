@@ -70,7 +70,7 @@ small_spec(void)
 }
 
 static void
-test_asked_rows_stand_for_those_that_were_not(void)
+test_asked_rows_weigh_their_inverse_rate_and_no_more(void)
 {
     struct model_spec spec = small_spec();
     struct objective o = case_objective(0.0F, 1.0F);
@@ -80,7 +80,8 @@ test_asked_rows_stand_for_those_that_were_not(void)
     struct step step;
     uint64_t state = 8;
 
-    /* One row that weighs 3 is three rows. */
+    /* One row that weighs 3 is three rows beside the other, but two answers
+     * out of four weigh half of what four do. */
     spec.tables.schedule.rate = 0.0F;
     case_fill(c, 4, 5, &state);
     memset(c->tasks[0].has_teacher, 0, 4);
@@ -100,7 +101,7 @@ test_asked_rows_stand_for_those_that_were_not(void)
     c->ask_weight[2] = 1.0F;
     model_step(m, c, &o, NULL, NULL, &step);
     losses[1] = step.loss;
-    CHECK_NEAR(losses[0], losses[1], 1e-9);
+    CHECK_NEAR(losses[0], 0.5 * losses[1], 1e-9);
     case_columns_free(&c);
     model_free(&m);
 }
@@ -198,7 +199,7 @@ test_an_imagined_row_teaches_by_its_answer_alone(void)
 int
 main(void)
 {
-    RUN(test_asked_rows_stand_for_those_that_were_not);
+    RUN(test_asked_rows_weigh_their_inverse_rate_and_no_more);
     RUN(test_imagined_rows_are_no_examples);
     RUN(test_an_imagined_row_teaches_by_its_answer_alone);
     return check_report();
