@@ -100,17 +100,62 @@ reject_row(struct http_job *j, const char *reason)
     go_on(j, 2);
 }
 
-/* Halves the call; a single row is rejected. */
+/* Halves the call; a single row is rejected. What is suspected already is
+ * halved again by its next failure, but a single row has all its chances. */
 static void
-split(struct http_job *j, const char *reason)
+split(struct http_job *j, const char *reason, bool is_suspect)
 {
     if (j->size == 1) {
         reject_row(j, reason);
         return;
     }
     j->size = (j->size + 1) / 2;
-    j->failures = 0;
+    if (!is_suspect || j->size == 1)
+        j->failures = 0;
     j->not_before_ms = 0;
+}
+
+/* ---- The canary ---- */
+
+/* Keeps the first row of the first call that is answered, as a request of its
+ * own; before the answer is taken, by which a row's question may end. */
+static void
+keep_canary(struct http_job *j)
+{
+    struct teacher *t = j->teacher;
+    size_t size = j->size;
+    size_t bytes;
+    char id[sizeof(j->id)];
+    struct error err;
+
+    memcpy(id, j->id, sizeof(id));
+    (void)snprintf(j->id, sizeof(j->id), "d-%" PRIu64, ++t->numbers);
+    j->size = 1;
+    bytes = write_body(j, &t->canary_head_bytes);
+    j->size = size;
+    memcpy(t->canary_id, j->id, sizeof(t->canary_id));
+    memcpy(j->id, id, sizeof(id));
+    if (bytes_append(&t->canary, j->body.data, bytes, &err) != STATUS_OK)
+        bytes_clear(&t->canary); /* the next one, then */
+}
+
+/* A single row is suspected, and nobody else was answered meanwhile: another
+ * is asked about first. */
+static void
+look_around(struct http_job *j)
+{
+    struct http_row suspect = j->rows[j->at];
+
+    if (j->teacher->canary.used > 0) {
+        j->is_control = true;
+        return;
+    }
+    if (j->count - j->at == 1)
+        return;
+    memmove(&j->rows[j->at], &j->rows[j->at + 1],
+            (j->count - j->at - 1) * sizeof(j->rows[0]));
+    j->rows[j->count - 1] = suspect;
+    j->failures = 0;
 }
 
 /* ---- The end of a call ---- */
@@ -178,11 +223,12 @@ settle(struct http_job *j, const struct http_reply *reply, enum verdict v,
 
     if (j->failures++ == 0)
         j->answered = t->pacer.answered;
+    past.rows = j->size;
     past.failures = j->failures;
     past.others_answered = t->pacer.answered > j->answered;
     switch (verdict_settle(v, &past)) {
     case VERDICT_REJECT:
-        split(j, why->text);
+        split(j, why->text, v == VERDICT_BROKEN);
         return;
     case VERDICT_FATAL:
         http_fail(t, why);
@@ -196,8 +242,47 @@ settle(struct http_job *j, const struct http_reply *reply, enum verdict v,
     }
     http_trouble(t, "%.300s", why->text);
     retry_later(j, reply);
+    if (v == VERDICT_BROKEN && j->size == 1 &&
+        j->failures >= VERDICT_BROKEN_MAX)
+        look_around(j);
     if (v == VERDICT_UNREADY)
         http_probe_begin(t); /* which version there is may have changed */
+}
+
+/* Whatever comes of the canary, the row is next. */
+static void
+on_control(struct http_job *j, const struct http_reply *reply, enum verdict v,
+           struct paced_end *end)
+{
+    struct teacher *t = j->teacher;
+    struct error why;
+
+    j->is_control = false;
+    if (v == VERDICT_ANSWER && http_reply_check(t, reply, &why) != STATUS_OK)
+        v = VERDICT_BROKEN;
+    /* What is no answer to the canary says nothing good of the server. */
+    end->end = v == VERDICT_REJECT ? PACED_FAILED : pace_of(reply, v);
+    pacer_end(&t->pacer, &j->paced, end, http_now_ms());
+    if (v != VERDICT_ANSWER)
+        retry_later(j, reply);
+}
+
+/* Reads a reply that is an answer, if all is well. */
+static enum verdict
+take_answer(struct http_job *j, const struct http_reply *reply,
+            struct error *why)
+{
+    bool is_first =
+        j->teacher->canary.used == 0 && http_slot_of(&j->rows[j->at]) != NULL;
+    bool is_row = false;
+
+    if (is_first)
+        keep_canary(j);
+    if (http_reply_read(j, reply, &is_row, why) == STATUS_OK)
+        return VERDICT_ANSWER;
+    if (is_first)
+        bytes_clear(&j->teacher->canary);
+    return is_row ? VERDICT_REJECT : VERDICT_BROKEN;
 }
 
 static void
@@ -208,14 +293,18 @@ on_reply(void *ctx, const struct http_reply *reply)
     enum verdict v = verdict_of(reply->status, reply->code);
     struct paced_end end = {
         .took_us = reply->took_us,
-        .rows = j->size,
+        .rows = j->is_control ? 1 : j->size,
         .retry_after_ms = reply->has_retry_after ? reply->retry_after_ms : 0,
     };
     struct error why;
-    bool is_row = false;
 
     j->call = NULL;
     histogram_add(&t->counts.seconds, (double)reply->took_us / 1e6);
+    if (j->is_control) {
+        on_control(j, reply, v, &end);
+        http_pump(t);
+        return;
+    }
     if (falls_back(j, reply)) {
         end.end = PACED_ANSWERED;
         pacer_end(&t->pacer, &j->paced, &end, http_now_ms());
@@ -223,9 +312,8 @@ on_reply(void *ctx, const struct http_reply *reply)
         return;
     }
     describe(reply, &why);
-    if (v == VERDICT_ANSWER &&
-        http_reply_read(j, reply, &is_row, &why) != STATUS_OK)
-        v = is_row ? VERDICT_REJECT : VERDICT_BROKEN;
+    if (v == VERDICT_ANSWER)
+        v = take_answer(j, reply, &why);
     end.end = pace_of(reply, v);
     pacer_end(&t->pacer, &j->paced, &end, http_now_ms());
     if (v == VERDICT_ANSWER) {
@@ -252,7 +340,8 @@ fit_body(struct http_job *j, size_t *head_bytes)
                        ++j->teacher->numbers);
         bytes = write_body(j, head_bytes);
         if (bytes == 0)
-            split(j, "its request would be longer than teacher.body_max");
+            split(j, "its request would be longer than teacher.body_max",
+                  false);
     }
     return bytes;
 }
@@ -277,8 +366,17 @@ http_job_send(struct http_job *j)
     drop_gone(j);
     if (j->at == j->count)
         j->count = 0;
-    j->is_binary = t->is_binary;
-    request.body_bytes = fit_body(j, &head_bytes);
+    if (j->count == 0)
+        j->is_control = false;
+    if (j->is_control) {
+        request.body = t->canary.data;
+        request.body_bytes = t->canary.used;
+        head_bytes = t->canary_head_bytes;
+        j->is_binary = head_bytes > 0;
+    } else {
+        j->is_binary = t->is_binary;
+        request.body_bytes = fit_body(j, &head_bytes);
+    }
     if (request.body_bytes == 0)
         return false;
     headers[0] = (struct http_header){"Content-Type", "application/json"};

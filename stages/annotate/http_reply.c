@@ -9,10 +9,9 @@
 
 /* Reads the body into t->outputs. */
 static enum status
-read_body(struct http_job *j, const struct http_reply *reply,
+read_body(struct teacher *t, const struct http_reply *reply,
           struct oip_response *response, bool *is_row, struct error *err)
 {
-    struct teacher *t = j->teacher;
     size_t head = SIZE_MAX;
     struct error why;
     char text[120];
@@ -89,7 +88,7 @@ http_reply_read(struct http_job *j, const struct http_reply *reply,
         .output_count = t->map->output_count,
     };
     const char *version;
-    enum status st = read_body(j, reply, &response, is_row, err);
+    enum status st = read_body(t, reply, &response, is_row, err);
 
     if (st != STATUS_OK)
         return st;
@@ -107,4 +106,20 @@ http_reply_read(struct http_job *j, const struct http_reply *reply,
             http_row_end(t, r, s->ask->answers[r->row] == ANSWER_REJECTED);
     }
     return STATUS_OK;
+}
+
+enum status
+http_reply_check(struct teacher *t, const struct http_reply *reply,
+                 struct error *err)
+{
+    struct oip_response response = {
+        .id = t->canary_id,
+        .model = t->settings->model_name,
+        .row_count = 1,
+        .outputs = t->outputs,
+        .output_count = t->map->output_count,
+    };
+    bool is_row;
+
+    return read_body(t, reply, &response, &is_row, err);
 }

@@ -32,7 +32,8 @@ struct slot {
     uint64_t serial;        /* changes when it is free again */
     size_t open;            /* rows without an end */
     size_t rejected;        /* rows, of those that have one */
-    unsigned outages;       /* how often it had to begin again */
+    unsigned rounds;        /* how often its rejected rows began again */
+    bool is_doubtful;       /* some were rejected while all are */
     uint64_t not_before_ms; /* then it begins again; 0: it is queued */
 };
 
@@ -55,6 +56,7 @@ struct http_job {
     struct http_call *call; /* under way, or NULL */
     struct paced_call paced;
     bool is_binary;    /* the call is */
+    bool is_control;   /* the call is: with the canary, not with its rows */
     unsigned failures; /* of this call */
     uint64_t answered; /* calls of all jobs, when it first failed */
     uint64_t not_before_ms;
@@ -103,6 +105,12 @@ struct teacher {
     bool is_pumping;
     bool must_pump;
     bool is_ending; /* slots are being given back */
+
+    /* A request of one row that was answered once: what tells a row that the
+     * server trips over from a server that is broken. */
+    struct bytes canary;
+    size_t canary_head_bytes; /* of binary tensors; 0: JSON */
+    char canary_id[32];
 
     struct pacer pacer;
     struct reject_share share;
@@ -173,6 +181,11 @@ bool http_job_send(struct http_job *j);
 must_check enum status http_reply_read(struct http_job *j,
                                        const struct http_reply *reply,
                                        bool *is_row, struct error *err);
+
+/* http_reply_check reads the reply to the canary and keeps nothing of it. */
+must_check enum status http_reply_check(struct teacher *t,
+                                        const struct http_reply *reply,
+                                        struct error *err);
 
 /* ---- http_probe.c ---- */
 

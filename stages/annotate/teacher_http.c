@@ -127,28 +127,39 @@ end_slot(struct teacher *t, struct slot *s)
     ask->done(ask->ctx, ask);
 }
 
-/* No row is open any more. Too many rejected ones are an outage: none of them
- * was, and they are asked about again, later. */
+/* Asks again, later, about the rows that were rejected. */
 static void
-settle_slot(struct teacher *t, struct slot *s)
+begin_again(struct teacher *t, struct slot *s)
 {
     struct ask *ask = s->ask;
 
-    if (reject_share_add(&t->share, ask->wanted_count, s->rejected)) {
-        end_slot(t, s);
-        return;
-    }
     for (size_t row = 0; row < ask->batch->columns->row_count; row++) {
         if (ask->answers[row] != ANSWER_REJECTED)
             continue;
-        http_trouble(t, "refuses too many events, the last one: %.200s",
-                     ask_reason(ask, row));
+        if (t->share.is_outage)
+            http_trouble(t, "refuses too many events, the last one: %.200s",
+                         ask_reason(ask, row));
         ask->answers[row] = ANSWER_NONE;
     }
     bytes_clear(&ask->reasons);
     s->rejected = 0;
+    s->is_doubtful = false;
     s->not_before_ms =
-        http_now_ms() + pacer_retry_ms(&t->pacer, ++s->outages, 0);
+        http_now_ms() + 1 + pacer_retry_ms(&t->pacer, ++s->rounds, 0);
+}
+
+/* No row is open any more. Rejected ones are asked about a second time before
+ * they are dead; too many of them are an outage, in which none is. */
+static void
+settle_slot(struct teacher *t, struct slot *s)
+{
+    if (s->rejected > 0 && s->rounds == 0)
+        begin_again(t, s);
+    else if (reject_share_add(&t->share, s->ask->wanted_count, s->rejected) &&
+             (s->rejected == 0 || !s->is_doubtful))
+        end_slot(t, s);
+    else
+        begin_again(t, s);
 }
 
 void
@@ -158,6 +169,7 @@ http_row_end(struct teacher *t, const struct http_row *r, bool is_rejected)
 
     assert(s != NULL && s->open > 0);
     s->rejected += is_rejected;
+    s->is_doubtful = s->is_doubtful || (is_rejected && t->share.is_outage);
     if (--s->open == 0)
         settle_slot(t, s);
 }
@@ -312,7 +324,8 @@ ask_teacher(struct teacher *t, struct ask *ask)
     s->ask = ask;
     s->open = 0;
     s->rejected = 0;
-    s->outages = 0;
+    s->rounds = 0;
+    s->is_doubtful = false;
     s->not_before_ms = 0;
     ask->own = s;
     tensor_rows_clear(s->rows);
@@ -503,6 +516,7 @@ free_teacher(struct teacher **self)
     oip_reader_free(&t->reader);
     tensor_source_free(&t->source);
     tensor_map_free(&t->map);
+    bytes_fini(&t->canary);
     free(t->slots);
     free(t->queue);
     free(t->jobs);
@@ -552,6 +566,7 @@ open_teacher(struct teacher **out, struct pipeline *p,
     t->settings = s;
     t->all = p->settings;
     t->rows_max = s->batch_max;
+    bytes_init(&t->canary, s->body_max);
     error_clear(&t->fatal);
     error_clear(&t->trouble);
     histogram_init(&t->counts.seconds, role_seconds, ROLE_SECONDS);

@@ -66,7 +66,8 @@ verdict_settle(enum verdict v, const struct verdict_past *past)
 {
     switch (v) {
     case VERDICT_BROKEN:
-        return past->failures >= VERDICT_BROKEN_MAX && past->others_answered
+        return past->failures >= VERDICT_BROKEN_MAX &&
+                       (past->rows > 1 || past->others_answered)
                    ? VERDICT_REJECT
                    : VERDICT_RETRY;
     case VERDICT_UNREADY:

@@ -5,6 +5,7 @@
 #include "daemon/base/status.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * What the end of a call to a teacher's server means. Asking is pure, so a
@@ -22,8 +23,8 @@ enum verdict {
                         person must act */
 };
 
-/* After so many BROKEN ends of one request, others being answered between
- * them, the request is to blame. */
+/* After so many BROKEN ends a request is suspected; of a single row, it is to
+ * blame when others were answered meanwhile. */
 #define VERDICT_BROKEN_MAX 4
 
 /* verdict_of judges one end: how the call ended (struct http_reply), and the
@@ -32,6 +33,7 @@ enum verdict verdict_of(enum status st, unsigned code);
 
 /* What else is known of a request and its server. */
 struct verdict_past {
+    size_t rows;          /* in this request */
     unsigned failures;    /* of this request, this one counted */
     bool others_answered; /* since its first failure */
     bool is_proven;       /* the server has answered before, since the start */
@@ -41,9 +43,9 @@ struct verdict_past {
  * verdict_settle turns a verdict into what is to be done: ANSWER, BUSY, RETRY,
  * REJECT (split it; of a single row: that row is rejected) or FATAL.
  *
- *   BROKEN   REJECT when it failed VERDICT_BROKEN_MAX times and others were
- *            answered meanwhile: servers report a row that the model trips
- *            over as 500; else RETRY
+ *   BROKEN   servers report a row that the model trips over as 500: REJECT
+ *            when it failed VERDICT_BROKEN_MAX times, but a single row only
+ *            when others were answered meanwhile; else RETRY
  *   UNREADY  RETRY
  *   FATAL    RETRY when the server is proven: a proxy's bad day or a token
  *            that is being replaced must not end a service

@@ -43,7 +43,8 @@ test_calls_without_a_code(void)
 static void
 test_a_broken_reply_is_a_rows_fault_only_among_answers(void)
 {
-    struct verdict_past past = {.failures = VERDICT_BROKEN_MAX - 1,
+    struct verdict_past past = {.rows = 1,
+                                .failures = VERDICT_BROKEN_MAX - 1,
                                 .others_answered = true,
                                 .is_proven = true};
 
@@ -54,6 +55,8 @@ test_a_broken_reply_is_a_rows_fault_only_among_answers(void)
     CHECK_INT(verdict_settle(VERDICT_BROKEN, &past), VERDICT_RETRY);
     past.failures = 1000000;
     CHECK_INT(verdict_settle(VERDICT_BROKEN, &past), VERDICT_RETRY);
+    past.rows = 2; /* to be split, which rejects nothing yet */
+    CHECK_INT(verdict_settle(VERDICT_BROKEN, &past), VERDICT_REJECT);
     CHECK_INT(verdict_settle(VERDICT_RETRY, &past), VERDICT_RETRY);
     CHECK_INT(verdict_settle(VERDICT_BUSY, &past), VERDICT_BUSY);
     CHECK_INT(verdict_settle(VERDICT_REJECT, &past), VERDICT_REJECT);
