@@ -9,6 +9,8 @@ teacher_model.py (Open Inference Protocol, JSON; binary bodies are refused).
         server.rule = function      decides by itself: (rows) -> action or None
         server.heal()               all is well again
         server.asked                [(action, users)] of all requests to infer
+        server.times                when they came, in seconds
+        server.at_a_time            how many were open at most
         server.answered             Counter of users with a right answer
         server.seen                 [(method, path, headers)] of all requests
         server.away(), server.back()    nobody listens, then again
@@ -51,6 +53,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 
 import teacher_model
 from cache import HTTP2_PACKAGES, package_folder
@@ -141,6 +144,8 @@ class Script:
         self.lock = threading.Lock()
         self.seen = []
         self.asked = []
+        self.times = []
+        self.open = self.at_a_time = 0
         self.answered = collections.Counter()
         self.before = None  # the document answered before
         self.heal()
@@ -165,6 +170,7 @@ class Script:
             if action is None:
                 action = self.plan.popleft() if self.plan else self.usual
             self.asked.append((action, list(users)))
+            self.times.append(time.monotonic())
             return action
 
     def answer(self, method, path, headers, body):
@@ -392,14 +398,19 @@ class Hostile(Script):
             headers[name.strip().lower()] = value.strip()
         body = await reader.readexactly(int(headers.get("content-length",
                                                         0)))
-        action, answer = self.answer(method, path, headers, body)
-        if action == "slow":
-            await asyncio.sleep(self.delay)
-        if action in TREATMENTS:
-            await self.treat(action, answer, reader, writer)
-            return False
-        writer.write(self.frame(answer) + answer.body)
-        await writer.drain()
+        self.open += 1
+        self.at_a_time = max(self.at_a_time, self.open)
+        try:
+            action, answer = self.answer(method, path, headers, body)
+            if action == "slow":
+                await asyncio.sleep(self.delay)
+            if action in TREATMENTS:
+                await self.treat(action, answer, reader, writer)
+                return False
+            writer.write(self.frame(answer) + answer.body)
+            await writer.drain()
+        finally:
+            self.open -= 1
         return True
 
     def frame(self, answer, length=None):
