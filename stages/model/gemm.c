@@ -48,12 +48,9 @@ gemm_nt(struct matrix c, struct matrix a, struct matrix b, float beta)
     if (gemm_tiles_fit(M, N, K))
         gemm_tiles(c, a, GEMM_PLAIN, b, GEMM_TRANSPOSED, beta);
     else if (M == 1)
-        cblas_sgemv(CblasRowMajor, CblasNoTrans, blas_int(N), blas_int(K), 1.0F,
-                    b.data, blas_int(b.stride), a.data, 1, beta, c.data, 1);
+        gemm_dots(c.data, 1, b, a.data, beta);
     else if (N == 1)
-        cblas_sgemv(CblasRowMajor, CblasNoTrans, blas_int(M), blas_int(K), 1.0F,
-                    a.data, blas_int(a.stride), b.data, 1, beta, c.data,
-                    blas_int(c.stride));
+        gemm_dots(c.data, c.stride, a, b.data, beta);
     else
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas_int(M),
                     blas_int(N), blas_int(K), 1.0F, a.data, blas_int(a.stride),

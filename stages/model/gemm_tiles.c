@@ -137,17 +137,13 @@ mix_second(eight a, eight b)
 }
 
 /* Transposes 8 by 8 numbers: a perfect shuffle of all 64, three times over. */
-static void
-transpose_block(float *restrict to, const float *restrict from, size_t stride)
+static inline void
+transpose(eight *v)
 {
-    eight v[8];
-    eight w[8];
-
-#pragma GCC unroll 8
-    for (size_t i = 0; i < 8; i++)
-        memcpy(&v[i], from + i * stride, sizeof(v[i]));
 #pragma GCC unroll 3
     for (size_t round = 0; round < 3; round++) {
+        eight w[8];
+
 #pragma GCC unroll 4
         for (size_t i = 0; i < 4; i++) {
             w[2 * i] = mix_first(v[i], v[i + 4]);
@@ -157,6 +153,17 @@ transpose_block(float *restrict to, const float *restrict from, size_t stride)
         for (size_t i = 0; i < 8; i++)
             v[i] = w[i];
     }
+}
+
+static void
+transpose_block(float *restrict to, const float *restrict from, size_t stride)
+{
+    eight v[8];
+
+#pragma GCC unroll 8
+    for (size_t i = 0; i < 8; i++)
+        memcpy(&v[i], from + i * stride, sizeof(v[i]));
+    transpose(v);
 #pragma GCC unroll 8
     for (size_t i = 0; i < 8; i++)
         memcpy(to + i * TILE_COLUMNS, &v[i], sizeof(v[i]));
@@ -238,6 +245,81 @@ sum_strip(struct matrix c, struct factor a, const struct strip *s)
         else
             sum_part(tile, a, s);
         a.data += n * a.row;
+    }
+}
+
+/* Multiplies 8 rows of w with x: 8 sums a row, then those of each row. */
+static inline void
+sum_rows(float out[8], const float *w, size_t stride, const float *x, size_t K)
+{
+    eight sum[8] = {{0.0F}};
+    eight total;
+    size_t k = 0;
+
+    for (; k + 8 <= K; k += 8) {
+        eight part;
+
+        memcpy(&part, x + k, sizeof(part));
+#pragma GCC unroll 8
+        for (size_t r = 0; r < 8; r++) {
+            eight row;
+
+            memcpy(&row, w + r * stride + k, sizeof(row));
+            sum[r] += row * part;
+        }
+    }
+    transpose(sum);
+    total = ((sum[0] + sum[1]) + (sum[2] + sum[3])) +
+            ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+    memcpy(out, &total, sizeof(total));
+    for (; k < K; k++) {
+        for (size_t r = 0; r < 8; r++)
+            out[r] += w[r * stride + k] * x[k];
+    }
+}
+
+/* The same for one row. */
+static inline float
+sum_row(const float *w, const float *x, size_t K)
+{
+    eight sum = {0.0F};
+    float lanes[8];
+    float total = 0.0F;
+    size_t k = 0;
+
+    for (; k + 8 <= K; k += 8) {
+        eight part;
+        eight row;
+
+        memcpy(&part, x + k, sizeof(part));
+        memcpy(&row, w + k, sizeof(row));
+        sum += row * part;
+    }
+    memcpy(lanes, &sum, sizeof(sum));
+    for (; k < K; k++)
+        total += w[k] * x[k];
+    return total + (((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) +
+                    ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7])));
+}
+
+void
+gemm_dots(float *y, size_t y_step, struct matrix w, const float *x, float beta)
+{
+    for (size_t r = 0; r < w.rows; r += 8) {
+        float sums[8];
+        size_t n = at_most(w.rows - r, 8);
+
+        if (n == 8) {
+            sum_rows(sums, matrix_row(w, r), w.stride, x, w.columns);
+        } else {
+            for (size_t i = 0; i < n; i++)
+                sums[i] = sum_row(matrix_row(w, r + i), x, w.columns);
+        }
+        for (size_t i = 0; i < n; i++) {
+            float *to = y + (r + i) * y_step;
+
+            *to = beta == 0.0F ? sums[i] : *to + sums[i];
+        }
     }
 }
 

@@ -35,4 +35,12 @@ bool gemm_tiles_fit(size_t M, size_t N, size_t K);
 void gemm_tiles(struct matrix c, struct matrix a, enum gemm_side a_side,
                 struct matrix b, enum gemm_side b_side, float beta);
 
+/*
+ * gemm_dots: y (M) = beta y + w (M, K) . x (K), beta 0 or 1
+ *
+ * y  number m is at y[m * y_step]; overlaps neither
+ */
+void gemm_dots(float *y, size_t y_step, struct matrix w, const float *x,
+               float beta);
+
 #endif
