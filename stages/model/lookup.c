@@ -12,7 +12,7 @@
 
 #define NO_ENTRY   UINT32_MAX
 #define UPDATES    4  /* rows changed at a time */
-#define AHEAD      12 /* rows asked of the caches in advance */
+#define AHEAD      32 /* rows asked of the caches in advance */
 #define LINE_BYTES ((size_t)64)
 #define LOOK_BYTES ((size_t)512) /* of a row, asked for at most */
 
