@@ -123,17 +123,12 @@ sum_part(struct matrix c, struct factor a, const struct strip *s)
         memcpy(matrix_row(c, r), matrix_row(w, r), c.columns * sizeof(float));
 }
 
-/* The first half of two vectors, number by number, or the second half. */
-static inline eight
-mix_first(eight a, eight b)
+/* Two vectors, number by number, in two vectors. */
+static inline void
+mix(eight to[2], const eight *a, const eight *b)
 {
-    return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
-}
-
-static inline eight
-mix_second(eight a, eight b)
-{
-    return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+    to[0] = __builtin_shufflevector(*a, *b, 0, 8, 1, 9, 2, 10, 3, 11);
+    to[1] = __builtin_shufflevector(*a, *b, 4, 12, 5, 13, 6, 14, 7, 15);
 }
 
 /* Transposes 8 by 8 numbers: a perfect shuffle of all 64, three times over. */
@@ -145,10 +140,8 @@ transpose(eight *v)
         eight w[8];
 
 #pragma GCC unroll 4
-        for (size_t i = 0; i < 4; i++) {
-            w[2 * i] = mix_first(v[i], v[i + 4]);
-            w[2 * i + 1] = mix_second(v[i], v[i + 4]);
-        }
+        for (size_t i = 0; i < 4; i++)
+            mix(&w[2 * i], &v[i], &v[i + 4]);
 #pragma GCC unroll 8
         for (size_t i = 0; i < 8; i++)
             v[i] = w[i];
