@@ -476,6 +476,10 @@ read_serve_option(struct serve_options *serve, int opt, const char *arg)
         return parse_count(arg, 1, 65536, &serve->connections)
                    ? NULL
                    : "--connections: expected 1 to 65536";
+    case 'w':
+        return parse_count(arg, 1, 65536, &serve->waiting_max)
+                   ? NULL
+                   : "--waiting-max: expected 1 to 65536 requests";
     default:
         return "unknown option";
     }
@@ -492,6 +496,7 @@ command_serve(const struct command *c, int argc, char **argv)
         {"threads", required_argument, NULL, 't'},
         {"body-max", required_argument, NULL, 's'},
         {"connections", required_argument, NULL, 'n'},
+        {"waiting-max", required_argument, NULL, 'w'},
         {NULL, 0, NULL, 0},
     };
     struct serve_options serve = {
@@ -500,6 +505,7 @@ command_serve(const struct command *c, int argc, char **argv)
         .threads = 1,
         .body_max = 16u << 20,
         .connections = 512,
+        .waiting_max = 256,
         .give_up = give_up,
     };
     struct error err;
@@ -596,6 +602,9 @@ static const struct command commands[] = {
      "  --threads N           of a call of the model (1)\n"
      "  --body-max BYTES      of a request (16777216)\n"
      "  --connections N       clients at a time (512)\n"
+     "  --waiting-max N       requests that wait for a model; more are "
+     "answered\n"
+     "                        503 (256)\n"
      "\n"
      "Example: distilld serve -m build/demo/steady/published\n",
      command_serve},

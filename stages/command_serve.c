@@ -40,6 +40,7 @@ serve_command(const struct serve_options *options, struct error *err)
         .threads = (size_t)options->threads,
         .body_bytes_max = (size_t)options->body_max,
         .connections_max = (unsigned)options->connections,
+        .waiting_max = (size_t)options->waiting_max,
         .give_up = options->give_up,
     };
     struct error why;

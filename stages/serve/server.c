@@ -23,7 +23,6 @@
 #define REQUEST_MS    30000  /* for a client to send, or to take an answer */
 #define KEEP_ALIVE_MS 120000 /* between requests */
 #define HEAD_BYTES    32768
-#define WAITING_MAX   4096                /* requests a model */
 #define SHARED_BYTES  ((size_t)512 << 20) /* bodies, and answers, of all */
 #define PAGE_BYTES    ((size_t)16 << 20)
 
@@ -138,7 +137,7 @@ open_host(struct server *s, size_t i, struct error *err)
                     .threads = s->spec->threads,
                     .body_bytes_max = s->spec->body_bytes_max},
         .batch_delay_ms = s->spec->batch_delay_ms,
-        .waiting_max = WAITING_MAX,
+        .waiting_max = s->spec->waiting_max,
     };
     enum status st = host_new(&s->hosts[i], s->loop, &spec, err);
 

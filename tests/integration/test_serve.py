@@ -316,6 +316,48 @@ class TestServe(ServeCase):
         self.assertEqual({a[1]["Connection"] for a in answers}, {"close"})
         self.assertIn("serve_stopped", server.said())
 
+    def test_a_full_queue_is_said(self):
+        self.train(student=False)
+        server = self.serve("-m", self.teacher, "--batch-delay", "3000",
+                            "--waiting-max", "3")
+        good = json.dumps({"inputs": [tensor("sku", "BYTES", [1], ["a"])]})
+        answers = []
+
+        def ask():
+            answers.append(server.ask(INFER, good.encode()))
+        threads = [threading.Thread(target=ask) for _ in range(7)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        full = [a for a in answers if a[0] == 503]
+        self.assertGreater(len(full), 0)
+        self.assertEqual(len(full) + sum(a[0] == 200 for a in answers), 7)
+        for _, headers, data in full:
+            self.assertEqual(headers["Retry-After"], "1")
+            self.assertIn("waiting already", json.loads(data)["error"])
+        self.assertEqual(server.metrics()[
+            'distilld_serve_requests_total{model="shop-teacher",'
+            'outcome="full"}'], len(full))
+
+    def test_classes(self):
+        """A class task: as many probabilities and logits as classes."""
+        self.run_daemon("run", "-c", "conf/examples/news.yaml")
+        server = self.serve("-m", "news=build/examples/news/models")
+        status, answer = server.infer("news", {"inputs": [
+            tensor("reader", "BYTES", [2], ["a", "b"]),
+            tensor("topics", "BYTES", [2, 1], ["x|y", ""])]})
+        self.assertEqual(status, 200, answer)
+        found = outputs_of(answer)
+        model = server.get("/v2/models/news")
+        wide = [o["name"] for o in model["outputs"] if o["shape"][1] > 1]
+        self.assertEqual(len(wide), 2)
+        for row, logits in zip(found[wide[0]], found[wide[1]]):
+            total = sum(math.exp(v) for v in logits)
+            self.assertGreater(len(row), 2)
+            for p, v in zip(row, logits):
+                self.assertAlmostEqual(p, math.exp(v) / total, delta=CLOSE)
+
     def test_wrong_command_lines(self):
         done = self.run_daemon("serve", status=64)
         self.assertIn("-m CHECKPOINT is missing", done.stderr)
