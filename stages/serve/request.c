@@ -476,7 +476,11 @@ request_read(struct request_reader *r, const char *body, size_t len,
 {
     OBJ_CHECK(r, READER_MAGIC);
     assert(json_len <= len && c->row_max > 0);
-    *out = (struct request){.row_first = c->row_count};
+    out->id = NULL; /* what is asked for is listed in the end, if at all */
+    out->id_len = 0;
+    out->row_first = c->row_count;
+    out->row_count = 0;
+    out->output_count = 0;
     r->st = STATUS_OK;
     r->err = err;
     r->columns = c;

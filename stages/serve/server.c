@@ -22,7 +22,7 @@
 #define LINGER_MS     1000   /* for clients to take the last answers */
 #define REQUEST_MS    30000  /* for a client to send, or to take an answer */
 #define KEEP_ALIVE_MS 120000 /* between requests */
-#define HEAD_BYTES    32768
+#define HEAD_BYTES    16384
 #define SHARED_BYTES  ((size_t)512 << 20) /* bodies, and answers, of all */
 #define PAGE_BYTES    ((size_t)16 << 20)
 
