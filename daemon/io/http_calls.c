@@ -82,8 +82,13 @@ on_timer(void *ctx)
 {
     struct http_calls *c = ctx;
     int running;
+    long ms = -1;
 
     (void)curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    /* Where it finds that the time has not quite come, it asks for no other
+     * one, since that is the one it asked for. */
+    if (curl_multi_timeout(c->multi, &ms) == CURLM_OK && ms >= 0)
+        timer_start(c->timer, ms > 0 ? (uint64_t)ms : 1, 0);
     report_ended(c);
 }
 
