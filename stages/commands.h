@@ -100,7 +100,7 @@ struct serve_options {
     uint64_t threads;
     uint64_t body_max; /* bytes */
     uint64_t connections;
-    uint64_t waiting_max; /* requests a model */
+    uint64_t waiting_max;           /* requests a model */
     void (*give_up)(int exit_code); /* a second signal; does not return */
 };
 

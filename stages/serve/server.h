@@ -29,7 +29,7 @@ struct serve_spec {
     size_t threads; /* of a model's call */
     size_t body_bytes_max;
     unsigned connections_max;
-    size_t waiting_max; /* requests a model */
+    size_t waiting_max;             /* requests a model */
     void (*give_up)(int exit_code); /* a second signal; does not return */
 };
 

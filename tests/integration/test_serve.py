@@ -150,6 +150,55 @@ class TestServe(ServeCase):
         self.assertEqual(metrics['distilld_serve_requests_total{'
                                  'model="shop-teacher",outcome="refused"}'], 1)
 
+    def test_is_a_teacher(self):
+        """teacher.kind: http gets what a teacher in process says."""
+        self.train()
+        server = self.serve("-m", self.teacher, "--batch-max", "50")
+        with open(self.path("conf/examples/shop.yaml"),
+                  encoding="utf-8") as f:
+            text = f.read().replace("build/examples/shop/", "build/http/")
+        head, rest = text.split("teacher:\n  kind: checkpoint\n")
+        rest = rest[rest.index("student:"):]
+        for protocol in ("oip", "oip_binary"):
+            shutil.rmtree(self.path("build/http"), ignore_errors=True)
+            self.run_daemon("run", "-c", self.write("http.yaml", head + f"""
+teacher:
+  kind: http
+  protocol: {protocol}
+  url: http://127.0.0.1:{server.port}
+  model_name: shop-teacher
+  inputs:
+    customer: INT64 customer.no
+    sku: BYTES offer.sku
+    groups: BYTES[8] offer.groups[].id
+    device: BYTES context.device
+    price: FP64 offer.price.amount
+    since: FP64 customer.since
+    orders: FP64 customer.orders
+    look: FP64[3] offer.look
+  outputs:
+    bought: logit bought_logit
+    happy: logit happy_logit
+    stars: logit stars
+""" + rest))
+            with open(self.path("build/http/labels.ndjson"),
+                      encoding="utf-8") as f:
+                labels = [json.loads(line) for line in f]
+            self.assertEqual(len(labels), len(self.labels))
+            compared = 0
+            for got, want in zip(labels, self.labels):
+                self.assertEqual(got["event"], want["event"])
+                self.assertEqual(got["teacher"]["version"], "1")
+                # This client has no way to say that a number is missing.
+                if (want["event"]["customer"].get("since") is None
+                        or "look" not in want["event"]["offer"]):
+                    continue
+                compared += 1
+                for task, values in want["soft_label"].items():
+                    self.assertAlmostEqual(got["soft_label"][task][0],
+                                           values[0], delta=CLOSE, msg=got)
+            self.assertGreater(compared, 100)
+
     def test_curl(self):
         self.train(student=False)
         server = self.serve("-m", self.teacher)
