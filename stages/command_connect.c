@@ -91,7 +91,7 @@ look_at_topics(struct connect *c)
 }
 
 static void
-look_at_teacher(struct connect *c)
+look_at_teacher(struct connect *c, const struct teacher_settings *t)
 {
     const struct settings *s = c->settings;
     struct loaded_model loaded = {0};
@@ -101,15 +101,15 @@ look_at_teacher(struct connect *c)
     enum status st = event_shape_new(&events, s, &err);
 
     if (st == STATUS_OK)
-        st = checkpoint_open(&ck, s->teacher.path, CHECKPOINT_VERIFY, &err);
+        st = checkpoint_open(&ck, t->path, CHECKPOINT_VERIFY, &err);
     if (st == STATUS_OK)
         st = load_model(&loaded, ck, "", event_shape_spec(events),
-                        s->teacher_batch, s->teacher.threads, "teacher", &err);
+                        s->teacher_batch, t->threads, t->name, &err);
     if (st == STATUS_OK)
-        (void)fprintf(c->out, "teacher: version %" PRIu64 " in %s\n",
+        (void)fprintf(c->out, "%s: version %" PRIu64 " in %s\n", t->name,
                       checkpoint_manifest(ck)->version, checkpoint_path(ck));
     else
-        say_error(c, "teacher", &err);
+        say_error(c, t->name, &err);
     loaded_model_fini(&loaded);
     checkpoint_free(&ck);
     event_shape_free(&events);
@@ -124,10 +124,6 @@ connect_command(const struct settings *settings, FILE *out, struct error *err)
         settings->labels_log == LOG_KIND_KAFKA ||
         settings->dead_letters_log == LOG_KIND_KAFKA)
         look_at_topics(&c);
-    if (settings_has_role(settings, ROLE_ANNOTATE) &&
-        settings->teacher.kind == TEACHER_KIND_CHECKPOINT &&
-        settings->teacher.path[0] != '\0')
-        look_at_teacher(&c);
     for (size_t i = 0; i < settings_teacher_count(settings) &&
                        settings_has_role(settings, ROLE_ANNOTATE);
          i++) {
@@ -136,6 +132,8 @@ connect_command(const struct settings *settings, FILE *out, struct error *err)
         if (t->kind == TEACHER_KIND_HTTP &&
             connect_http_teacher(settings, t, out, err) != STATUS_OK)
             say_error(&c, t->name, err);
+        if (t->kind == TEACHER_KIND_CHECKPOINT && t->path[0] != '\0')
+            look_at_teacher(&c, t);
     }
     *err = c.first;
     return err->status;

@@ -167,6 +167,30 @@ put_work(struct json_writer *w, const char *key, const struct pipeline *p,
 }
 
 static void
+put_teachers(struct json_writer *w, const struct pipeline *p)
+{
+    json_put_key(w, "teachers");
+    json_open_array(w);
+    for (size_t i = 0; i < settings_teacher_count(p->settings); i++) {
+        const struct teacher_stats *t = &p->stats.teachers[i];
+
+        json_open_object(w);
+        put_text(w, "name", settings_teacher(p->settings, i)->name);
+        put_text(w, "version", t->version);
+        put_count(w, "answers", t->answers);
+        put_count(w, "failures", t->failures);
+        put_count(w, "rejected", t->rejected);
+        put_count(w, "versions_refused", t->refused);
+        put_count(w, "batches", histogram_count(&t->seconds));
+        put_count(w, "failed_batches", t->failed_asks);
+        put_number(w, "p50_seconds", histogram_quantile(&t->seconds, 0.5));
+        put_number(w, "p99_seconds", histogram_quantile(&t->seconds, 0.99));
+        json_close_object(w);
+    }
+    json_close_array(w);
+}
+
+static void
 put_model(struct json_writer *w, const char *key, const struct curve_quality *q)
 {
     open_member(w, key);
@@ -280,6 +304,7 @@ put_role(struct json_writer *w, const struct overview *o, enum role role)
     put_report(w, &o->reports[role]);
     if (role == ROLE_ANNOTATE) {
         put_work(w, "teacher", p, &rates);
+        put_teachers(w, p);
     } else {
         put_work(w, "steps", p, &rates);
         put_training(w, p);

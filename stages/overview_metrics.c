@@ -282,6 +282,41 @@ put_servers(struct page *p)
     }
 }
 
+/* A family comes in one piece, so each goes over all teachers. */
+static void
+put_teachers(struct page *p)
+{
+    const struct settings *s = p->annotate->settings;
+    const struct teacher_stats *all = p->annotate->stats.teachers;
+    size_t count = settings_teacher_count(s);
+
+    for (size_t i = 0; i < count; i++) {
+        const char *name = settings_teacher(s, i)->name;
+
+        put_labeled(p, METRIC_TEACHER_ANSWERS, (double)all[i].answers, name,
+                    "answered", NULL);
+        put_labeled(p, METRIC_TEACHER_ANSWERS, (double)all[i].failures, name,
+                    "failed", NULL);
+        put_labeled(p, METRIC_TEACHER_ANSWERS, (double)all[i].rejected, name,
+                    "rejected", NULL);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const char *const labels[METRIC_LABELS_MAX] = {
+            settings_teacher(s, i)->name};
+
+        metrics_put_histogram(&p->w, METRIC_TEACHER_ASK_SECONDS,
+                              &all[i].seconds, labels);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (all[i].version[0] != '\0')
+            put_labeled(p, METRIC_TEACHER_VERSION, 1,
+                        settings_teacher(s, i)->name, all[i].version, NULL);
+    }
+    for (size_t i = 0; i < count; i++)
+        put_labeled(p, METRIC_TEACHER_REFUSED, (double)all[i].refused,
+                    settings_teacher(s, i)->name, NULL, NULL);
+}
+
 static void
 put_work(struct page *p)
 {
@@ -297,6 +332,7 @@ put_work(struct page *p)
                     NULL);
         metrics_put_histogram(&p->w, METRIC_TEACHER_SECONDS, &s->work, NULL);
         put_servers(p);
+        put_teachers(p);
     }
     if (p->train == NULL)
         return;

@@ -63,6 +63,16 @@ read_role(struct top_role_sample *r, const struct cJSON *at, enum top_role role)
 }
 
 static void
+read_teacher(struct top_teacher_sample *t, const struct cJSON *at)
+{
+    copy_text(t->name, json_string(json_member(at, "name")));
+    copy_text(t->version, json_string(json_member(at, "version")));
+    t->answers = read_number(at, "answers");
+    t->failures = read_number(at, "failures");
+    t->p99 = read_number(at, "p99_seconds");
+}
+
+static void
 read_task(struct top_task_sample *t, const struct cJSON *at)
 {
     copy_text(t->name, json_key(at));
@@ -101,6 +111,10 @@ read_all(struct top_sample *out, const struct cJSON *root)
         read_role(&out->roles[i],
                   json_member(json_member(root, "roles"), role_names[i]),
                   (enum top_role)i);
+    for (at = json_first(json_find(root, "roles.annotate.teachers"));
+         at != NULL && out->teacher_count < TOP_TEACHERS_MAX;
+         at = json_next(at))
+        read_teacher(&out->teachers[out->teacher_count++], at);
     out->loss = read_number(train, "model.loss");
     out->checkpoint_version = read_number(train, "checkpoint.version");
     out->checkpoint_age = read_number(train, "checkpoint.age_seconds");

@@ -17,6 +17,7 @@
 #define TOP_TEXT         96
 #define TOP_TASKS_MAX    16
 #define TOP_REASONS_MAX  4
+#define TOP_TEACHERS_MAX 8
 #define TOP_STATUS_BYTES ((size_t)4 << 20)
 
 enum top_role {
@@ -48,6 +49,14 @@ struct top_role_sample {
     double work_p99;
 };
 
+struct top_teacher_sample {
+    char name[TOP_TEXT];
+    char version[TOP_TEXT];
+    double answers;
+    double failures;
+    double p99;
+};
+
 struct top_model_sample {
     double score;
     double loss;
@@ -74,6 +83,8 @@ struct top_sample {
     size_t reason_count;
     double uptime_seconds;
     struct top_role_sample roles[TOP_ROLES];
+    struct top_teacher_sample teachers[TOP_TEACHERS_MAX];
+    size_t teacher_count;
     double loss;
     double checkpoint_version;
     double checkpoint_age;

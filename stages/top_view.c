@@ -289,6 +289,25 @@ draw_flow(struct view *v)
     }
 }
 
+/* Who answers, where there are several. */
+static void
+draw_teachers(struct view *v)
+{
+    const struct top_sample *s = v->screen->sample;
+
+    for (size_t i = 0; i < s->teacher_count && s->teacher_count > 1; i++) {
+        const struct top_teacher_sample *t = &s->teachers[i];
+
+        put_line(v,
+                 "  %-18.18s %s answers, %s%s failed%s, p99 %s, version %.16s",
+                 t->name, format_count(t->answers).text,
+                 color(v, t->failures > 0 ? RED : ""),
+                 format_count(t->failures).text, color(v, PLAIN),
+                 format_latency(t->p99).text,
+                 *t->version != '\0' ? t->version : "-");
+    }
+}
+
 static void
 draw_work(struct view *v)
 {
@@ -302,6 +321,7 @@ draw_work(struct view *v)
                  format_latency(a->work_p99).text,
                  color(v, a->work_failed > 0 ? RED : ""),
                  format_count(a->work_failed).text, color(v, PLAIN));
+    draw_teachers(v);
     if (t->is_here)
         put_line(v, "%-*sp50 %s, p99 %s a batch, loss %s", LABEL, "training",
                  format_latency(t->work_p50).text,

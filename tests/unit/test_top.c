@@ -135,6 +135,35 @@ test_80_columns_are_enough(void)
 }
 
 static void
+test_several_teachers_are_shown(void)
+{
+    const char *page =
+        "{\"name\":\"x\",\"version\":\"1\",\"state\":\"running\",\"roles\":{"
+        "\"annotate\":{\"teachers\":[{\"name\":\"large-and-slow\",\"version\":"
+        "\"31\",\"answers\":12345,\"failures\":7,\"p99_seconds\":0.25},"
+        "{\"name\":\"small\",\"version\":\"\",\"answers\":0,\"failures\":0}]}}"
+        "}";
+    struct top_sample s;
+    struct top_history h;
+    struct top_screen screen = {
+        .url = "x", .sample = &s, .history = &h, .rows = 24};
+    char *text;
+
+    read_page(&s, page);
+    top_history_init(&h);
+    text = draw(&screen);
+    CHECK_HAS(text, "  large-and-slow     12,345 answers, 7 failed, p99 250 "
+                    "ms, version 31\n");
+    CHECK_HAS(text, "  small              0 answers, 0 failed, p99 -, version "
+                    "-\n");
+    free(text);
+    s.teacher_count = 1; /* its line says it all */
+    text = draw(&screen);
+    CHECK(strstr(text, "answers") == NULL);
+    free(text);
+}
+
+static void
 test_what_a_stranger_sends_is_no_escape_sequence(void)
 {
     static const char *const strangers[] = {"",
@@ -222,6 +251,7 @@ int
 main(void)
 {
     RUN(test_80_columns_are_enough);
+    RUN(test_several_teachers_are_shown);
     RUN(test_what_a_stranger_sends_is_no_escape_sequence);
     RUN(test_many_tasks_are_left_out_where_there_is_no_room);
     RUN(test_a_process_that_began_anew_has_no_past);
