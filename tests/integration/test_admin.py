@@ -335,9 +335,9 @@ class TestReload(AdminCase):
         self.assertIn("shutdown_timeout: 7s", config)
         self.assertIn("level: debug", config)
         self.assertIn("batch: 256", config)
-        self.post("/pause")  # by the old token
         wait_until(lambda: "debug " in self.read("run.log"),
                    what="a debug line")
+        self.post("/pause")  # by the old token
         self.assertNotIn("another", self.read("run.log"))
         self.stop_service(process)
 
