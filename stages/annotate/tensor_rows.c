@@ -307,7 +307,7 @@ pack_missing(struct tensor_source *s, size_t i)
     if (type == OIP_INT64 || type == OIP_UINT64)
         oip_int64_write(at, strtoll(in->missing, NULL, 10));
     else if (type == OIP_BOOL)
-        at[0] = strcmp(in->missing, "true") == 0;
+        at[0] = strcmp(in->missing, "true") == 0 ? 1 : 0;
     else
         oip_number_write(type, at, strtod(in->missing, NULL));
 }

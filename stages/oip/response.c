@@ -375,8 +375,10 @@ reader_open(struct oip_reader *r, struct scan_level *level)
 
     if (!scan_value(&r->scan, &v))
         return false;
-    if (v.kind != VALUE_OBJECT)
-        return scan_fail(&r->scan, r->scan.at, "expected an object");
+    if (v.kind != VALUE_OBJECT) {
+        (void)scan_fail(&r->scan, r->scan.at, "expected an object");
+        return false;
+    }
     return scan_open(&r->scan, level);
 }
 

@@ -4,6 +4,7 @@
 the model, whatever the protocol, and name the version that made them."""
 
 import json
+import math
 import os
 import random
 import re
@@ -14,8 +15,9 @@ import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "support"))
+import serving  # noqa: E402
 import teacher_model  # noqa: E402
-from integration import Case, main, wait_until  # noqa: E402
+from integration import ROOT, Case, main, wait_until  # noqa: E402
 from kafka import free_ports  # noqa: E402
 from teachers import KServe, MLServer, TFServing, Triton  # noqa: E402
 
@@ -178,6 +180,75 @@ class TestServers(TeacherCase):
         self.assertIn("has width 3, expected 2",
                       connect(CONFIG, numbers="FP32[3] nums"))
         self.assertIn("no input 'extra'", connect(CONFIG, extra="FP32 nums"))
+
+
+class TestServe(Case):
+    """The example, with distilld's own server."""
+
+    def setUp(self):
+        super().setUp()
+        for name in ("conf", "tests"):
+            os.symlink(os.path.join(ROOT, name), self.path(name))
+
+    def run_example(self, server, protocol):
+        """The labels of shop-http.yaml, asked in a protocol."""
+        with open(self.path("conf/examples/shop-http.yaml"),
+                  encoding="utf-8") as f:
+            text = f.read()
+        self.assertIn("url: http://127.0.0.1:8500\n", text)
+        text = text.replace("url: http://127.0.0.1:8500\n",
+                            f"url: http://127.0.0.1:{server.port}\n"
+                            f"  protocol: {protocol}\n")
+        text = text.replace("examples/shop-http", "examples/" + protocol)
+        config = self.write(protocol + ".yaml", text)
+        self.run_daemon("validate", "-c", config, "--connect")
+        self.run_daemon("run", "-c", config, seconds=DEADLINE_S)
+        with open(self.path("build/examples", protocol, "labels.ndjson"),
+                  encoding="utf-8") as f:
+            return [json.loads(line) for line in f]
+
+    def test_the_example(self):
+        self.run_daemon("run", "-c", "conf/examples/shop-teacher.yaml",
+                        seconds=DEADLINE_S)
+        server = serving.Server(
+            self.path("serve.log"), "-m",
+            "shop=build/examples/shop-teacher/models", cwd=self.dir)
+        try:
+            labels = self.run_example(server, "oip")
+            self.assertEqual(self.run_example(server, "oip_binary"), labels)
+            self.assertEqual(self.run_example(server, "auto"), labels)
+            self.assertEqual(len(labels), 600)
+            self.assertEqual({x["teacher"]["version"] for x in labels}, {"1"})
+            for label in labels[::97]:
+                self.check_label(server, label)
+        finally:
+            server.kill()
+
+    def check_label(self, server, label):
+        """The server says the same of an event that is asked about alone."""
+        event = label["event"]
+        given = {
+            "customer": ("BYTES", [str(event["customer"]["no"])]),
+            "sku": ("BYTES", [event["offer"]["sku"]]),
+            "groups": ("BYTES", [g["id"] for g in event["offer"]["groups"]]),
+            "device": ("BYTES", [event["context"].get("device") or ""]),
+            "price": ("FP64", [event["offer"]["price"]["amount"]]),
+            "since": ("FP64", [event["customer"].get("since") or 0]),
+            "orders": ("FP64", [event["customer"].get("orders") or 0]),
+            "look": ("FP32", event["offer"]["look"]),
+        }
+        body = {"inputs": [{"name": name, "datatype": kind, "data": data,
+                            "shape": [1, len(data)]}
+                           for name, (kind, data) in given.items()]}
+        with urllib.request.urlopen(urllib.request.Request(
+                f"http://127.0.0.1:{server.port}/v2/models/shop/infer",
+                json.dumps(body).encode()), timeout=20) as answer:
+            said = {o["name"]: o["data"][0]
+                    for o in json.load(answer)["outputs"]}
+        got = label["soft_label"]
+        self.assertAlmostEqual(got["bought"][0], said["bought_logit"] / 1.5, 5)
+        self.assertAlmostEqual(1 / (1 + math.exp(-got["happy"][0])),
+                               said["happy"], 5)
 
 
 class TestWaiting(TeacherCase):

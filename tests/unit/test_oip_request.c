@@ -79,7 +79,8 @@ check_text(const char *got, size_t len, const char *want)
 {
     char text[2048];
 
-    CHECK(len < sizeof(text));
+    if (len >= sizeof(text))
+        len = 0;
     memcpy(text, got, len);
     text[len] = '\0';
     CHECK_STR(text, want);
