@@ -144,8 +144,8 @@ doubt_binary(float z)
 static double
 doubt_class(const float *z, size_t K)
 {
-    double best = -INFINITY;
-    double next = -INFINITY;
+    double best = -(double)INFINITY;
+    double next = -(double)INFINITY;
     double sum = 0.0;
 
     for (size_t k = 0; k < K; k++) {
