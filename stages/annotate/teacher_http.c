@@ -153,10 +153,12 @@ begin_again(struct teacher *t, struct slot *s)
 static void
 settle_slot(struct teacher *t, struct slot *s)
 {
-    if (s->rejected > 0 && s->rounds == 0)
-        begin_again(t, s);
-    else if (reject_share_add(&t->share, s->ask->wanted_count, s->rejected) &&
-             (s->rejected == 0 || !s->is_doubtful))
+    bool is_settled = s->rejected == 0 || s->rounds > 0;
+
+    if (is_settled &&
+        !reject_share_add(&t->share, s->ask->wanted_count, s->rejected))
+        is_settled = false;
+    if (is_settled && (s->rejected == 0 || !s->is_doubtful))
         end_slot(t, s);
     else
         begin_again(t, s);
