@@ -217,6 +217,19 @@ class TestOutage(TeacherCase):
             self.assertEqual(daemon.wait(60), 0)
             self.check()
 
+    def test_events_go_on_without_an_answer(self):
+        self.events(100)
+        with Hostile() as server:
+            server.always("error")
+            self.configure(server, on_failure="emit_unlabelled",
+                           deadline="100ms")
+            self.run_it()
+        self.assertEqual([x["event"]["id"] for x in self.labels()],
+                         [r["id"] for r in self.rows])
+        self.assertEqual([x for x in self.labels()
+                          if x["soft_label"] or "teacher" in x], [])
+        self.assertEqual(self.dead(), [])
+
     def test_retry_after_is_honored(self):
         self.events(16)
         with Hostile() as server:
