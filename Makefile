@@ -218,6 +218,9 @@ bench-objective: $(OUT)/distilld | build/deps.test
 bench-budget: $(OUT)/distilld | build/deps.test
 	@python3 tests/bench/budget.py --out $(OUT) --json build/budget.json
 
+bench-quality: $(OUT)/distilld | build/deps.test
+	@python3 tests/bench/quality.py --out $(OUT) --json build/quality.json
+
 bench-build: $(OUT)/tests/bench/bench $(OUT)/tests/bench/floor \
     $(OUT)/tests/bench/kafka_load
 
@@ -287,6 +290,7 @@ help:
 	@echo 'make chaos      kills and cuts off a service, CHAOS_ROUNDS=60'
 	@echo 'make bench      speed beside floor and peer, build/bench.json'
 	@echo 'make bench-seeds  the demo over five seeds, build/seeds.json'
+	@echo 'make bench-quality  soft_weight auto and fixed, build/quality.json'
 	@echo 'make bench-objective  options of the objective, build/objective.json'
 	@echo 'make bench-budget  quality against the share asked about'
 	@echo 'make fuzz       every fuzz target, FUZZ_S=10 seconds each'
@@ -298,5 +302,5 @@ help:
 FORCE:
 .PHONY: all deps demo conf conf-check install check unit integration \
         check-kafka check-teachers check-compose chaos crash fuzz fuzz-run \
-        bench bench-seeds bench-objective bench-build lint lint-quick \
+        bench bench-seeds bench-objective bench-quality bench-build lint lint-quick \
         format layers words sizes tidy cppcheck clean help FORCE
