@@ -257,6 +257,30 @@ put_adapters(struct json_writer *w, const struct pipeline *p)
         json_close_object(w);
 }
 
+/* Of soft_weight auto: who is the student, and how all of them stand. */
+static void
+put_arms(struct json_writer *w, const struct arms_report *a)
+{
+    if (a->count == 0)
+        return;
+    open_member(w, "soft_weight");
+    put_text(w, "in_force", a->arms[a->in_force].name);
+    put_text(w, "ahead", a->arms[a->ahead].name);
+    put_count(w, "switches", a->switches);
+    json_put_key(w, "arms");
+    json_open_array(w);
+    for (size_t i = 0; i < a->count; i++) {
+        json_open_object(w);
+        put_text(w, "name", a->arms[i].name);
+        put_number(w, "hard_weight", a->arms[i].hard_weight);
+        put_number(w, "soft_weight", a->arms[i].soft_weight);
+        put_number(w, "loss", a->arms[i].loss);
+        json_close_object(w);
+    }
+    json_close_array(w);
+    json_close_object(w);
+}
+
 static void
 put_training(struct json_writer *w, const struct pipeline *p)
 {
@@ -286,6 +310,7 @@ put_training(struct json_writer *w, const struct pipeline *p)
     put_count(w, "failures", t->checkpoint_failures);
     put_count(w, "publish_failures", p->stats.publish_failures);
     json_close_object(w);
+    put_arms(w, &t->arms);
     put_quality(w, p);
 }
 

@@ -438,6 +438,25 @@ put_quality(struct page *p)
     }
 }
 
+static void
+put_arms(struct page *p)
+{
+    const struct arms_report *a;
+
+    if (p->train == NULL || p->train->trained.arms.count == 0)
+        return;
+    a = &p->train->trained.arms;
+    for (size_t i = 0; i < a->count; i++) {
+        if (!isnan(a->arms[i].loss))
+            put_labeled(p, METRIC_ARM_LOSS, a->arms[i].loss, a->arms[i].name,
+                        NULL, NULL);
+    }
+    for (size_t i = 0; i < a->count; i++)
+        put_labeled(p, METRIC_ARM_IN_FORCE, i == a->in_force ? 1 : 0,
+                    a->arms[i].name, NULL, NULL);
+    put(p, METRIC_ARM_SWITCHES, (double)a->switches);
+}
+
 enum status
 overview_write_metrics(struct overview *o, struct bytes *out, struct error *err)
 {
@@ -457,6 +476,7 @@ overview_write_metrics(struct overview *o, struct bytes *out, struct error *err)
     put_work(&p);
     put_checkpoints(&p);
     put_quality(&p);
+    put_arms(&p);
     metrics_put_histogram(&p.w, METRIC_LOOP_LAG,
                           heartbeat_lag(o->spec.heartbeat), NULL);
     metrics_put_histogram(&p.w, METRIC_LOOP_TURN,

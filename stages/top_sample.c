@@ -116,6 +116,11 @@ read_all(struct top_sample *out, const struct cJSON *root)
          at = json_next(at))
         read_teacher(&out->teachers[out->teacher_count++], at);
     out->loss = read_number(train, "model.loss");
+    copy_text(out->arm_in_force,
+              json_string(json_find(train, "soft_weight.in_force")));
+    copy_text(out->arm_ahead,
+              json_string(json_find(train, "soft_weight.ahead")));
+    out->arm_switches = read_number(train, "soft_weight.switches");
     out->checkpoint_version = read_number(train, "checkpoint.version");
     out->checkpoint_age = read_number(train, "checkpoint.age_seconds");
     out->checkpoint_examples = read_number(train, "checkpoint.examples");

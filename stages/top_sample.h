@@ -86,6 +86,9 @@ struct top_sample {
     struct top_teacher_sample teachers[TOP_TEACHERS_MAX];
     size_t teacher_count;
     double loss;
+    char arm_in_force[TOP_TEXT]; /* "": the weight is fixed */
+    char arm_ahead[TOP_TEXT];
+    double arm_switches;
     double checkpoint_version;
     double checkpoint_age;
     double checkpoint_examples;

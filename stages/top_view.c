@@ -327,6 +327,10 @@ draw_work(struct view *v)
                  format_latency(t->work_p50).text,
                  format_latency(t->work_p99).text,
                  format_fixed(s->loss, 4).text);
+    if (*s->arm_in_force != '\0')
+        put_line(v, "%-*s%s in force, %s ahead, %s switches", LABEL, "weight",
+                 s->arm_in_force, s->arm_ahead,
+                 format_count(s->arm_switches).text);
     if (t->is_here && s->checkpoint_version > 0)
         put_line(v, "%-*sversion %s, %s old, %s examples", LABEL, "checkpoint",
                  format_count(s->checkpoint_version).text,

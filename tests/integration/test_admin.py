@@ -112,6 +112,24 @@ class TestPages(AdminCase):
         self.assertEqual(saved["student"]["score"],
                          quality["student"]["score"])
 
+    def test_who_is_in_force_is_told_where_the_weight_is_chosen(self):
+        process = self.start_service(objective={"soft_weight": "auto"})
+        status = self.wait_status(
+            lambda s: s["roles"]["train"].get("soft_weight", {})
+            .get("arms", [{}])[0].get("loss"), "losses of the arms")
+        weight = status["roles"]["train"]["soft_weight"]
+        names = [a["name"] for a in weight["arms"]]
+        self.assertIn("untaught", names)
+        self.assertIn(weight["in_force"], names)
+        self.assertIn(weight["ahead"], names)
+        m = samples(self.get("/metrics").text)
+        force = [m[f'distilld_arm_in_force{{arm="{n}"}}'] for n in names]
+        self.assertEqual(sum(force), 1)
+        for name in names:
+            self.assertGreater(m[f'distilld_arm_loss{{arm="{name}"}}'], 0)
+        self.assertGreaterEqual(m["distilld_arm_switches_total"], 0)
+        self.stop_service(process)
+
     def test_dead_letters_are_counted_by_reason(self):
         with open(self.events, "rb") as f:
             good = [next(f) for _ in range(400)]

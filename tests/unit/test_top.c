@@ -33,6 +33,8 @@ make_page(const char *more)
         "\"oldest_seconds\":0},\"lag\":{\"unit\":\"bytes\","
         "\"total\":123456789012},\"steps\":{\"p50_seconds\":0.0001,"
         "\"p99_seconds\":0.5},\"model\":{\"loss\":123456.789},"
+        "\"soft_weight\":{\"in_force\":\"0.2 hard + 0.8 soft\",\"ahead\":"
+        "\"1 hard + 4 soft\",\"switches\":123456},"
         "\"checkpoint\":{\"version\":123456789,\"age_seconds\":98765432,"
         "\"examples\":123456789012,\"failures\":1234,"
         "\"publish_failures\":5678},\"quality\":{\"a-task-with-a-name-that-is-"
@@ -129,6 +131,7 @@ test_80_columns_are_enough(void)
         CHECK((strchr(text, '\033') != NULL) == screen.has_color);
         CHECK_HAS(text, "\u2588"); /* the highest rate */
         CHECK_HAS(text, "transfer");
+        CHECK_HAS(text, "0.2 hard + 0.8 soft in force");
         free(text);
     }
     free(page);
