@@ -85,7 +85,7 @@ compare_gates(const void *a, const void *b)
 static uint8_t
 find_seats(const struct panel *panel, const struct batch *b, size_t row)
 {
-    struct gate key;
+    struct gate key = {0};
     const struct gate *found;
 
     if (panel->gate_count == 0)

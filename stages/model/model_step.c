@@ -240,7 +240,7 @@ row_losses(struct model *m, struct worker *w, size_t t, size_t r, float *dz)
     const struct columns *c = m->batch;
     const struct outcome_column *y = &c->tasks[m->tasks[t].task->column];
 
-    if (y->has_outcome[r] != 0 && r < columns_real(c))
+    if (r < columns_real(c) && y->has_outcome[r] != 0)
         hard_row(m, w, t, r, dz);
     if (y->has_teacher[r] != 0)
         soft_row(m, w, t, r, dz);

@@ -31,11 +31,12 @@ static double
 log_sum(const float *logits, size_t width)
 {
     double top = (double)logits[0];
-    double sum = 0;
+    double sum;
 
     for (size_t i = 1; i < width; i++)
         top = fmax(top, (double)logits[i]);
-    for (size_t i = 0; i < width; i++)
+    sum = exp((double)logits[0] - top);
+    for (size_t i = 1; i < width; i++)
         sum += exp((double)logits[i] - top);
     return top + log(sum);
 }
