@@ -32,7 +32,7 @@ LAYERS_MAX = 90e6
 RATES = (200, 20000)  # while there are faults, and then
 FROM_LINE = 70848
 SAMPLE = "tests/data/movietweetings/movietweetings.ndjson.gz"
-OURS = ("replay", "annotate", "train")
+OURS = ("teacher", "replay", "annotate", "train")
 
 
 def event_ids():
@@ -109,7 +109,7 @@ class TestCompose(unittest.TestCase):
         wait_until(self.stack.sightings, "a checkpoint")
         say(f"labels after {labels:.0f} s, a checkpoint after "
             f"{time.monotonic() - start:.0f} s")
-        for service in ("kafka", "annotate", "train"):
+        for service in ("kafka", "teacher", "annotate", "train"):
             wait_until(lambda s=service: self.stack.is_healthy(s),
                        f"{service} to be healthy")
         for service in ("annotate", "train"):
