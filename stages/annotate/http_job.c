@@ -286,9 +286,8 @@ take_answer(struct http_job *j, const struct http_reply *reply,
 }
 
 static void
-on_reply(void *ctx, const struct http_reply *reply)
+end_call(struct http_job *j, const struct http_reply *reply)
 {
-    struct http_job *j = ctx;
     struct teacher *t = j->teacher;
     enum verdict v = verdict_of(reply->status, reply->code);
     struct paced_end end = {
@@ -302,13 +301,11 @@ on_reply(void *ctx, const struct http_reply *reply)
     histogram_add(&t->counts.seconds, (double)reply->took_us / 1e6);
     if (j->is_control) {
         on_control(j, reply, v, &end);
-        http_pump(t);
         return;
     }
     if (falls_back(j, reply)) {
         end.end = PACED_ANSWERED;
         pacer_end(&t->pacer, &j->paced, &end, http_now_ms());
-        http_pump(t);
         return;
     }
     describe(reply, &why);
@@ -324,6 +321,20 @@ on_reply(void *ctx, const struct http_reply *reply)
     } else {
         settle(j, reply, v, &why);
     }
+}
+
+/* The end of a row may bring the next question, in the middle of all this: it
+ * is sent behind it, or this job would be sent again while it is read. */
+static void
+on_reply(void *ctx, const struct http_reply *reply)
+{
+    struct http_job *j = ctx;
+    struct teacher *t = j->teacher;
+
+    assert(!t->is_pumping);
+    t->is_pumping = true;
+    end_call(j, reply);
+    t->is_pumping = false;
     http_pump(t);
 }
 

@@ -102,9 +102,8 @@ struct teacher {
     struct http_job *jobs; /* (job_count) */
     size_t job_count;
     uint64_t numbers; /* of jobs' calls */
-    bool is_pumping;
+    bool is_pumping;  /* or reading a reply: nothing else is sent now */
     bool must_pump;
-    bool is_ending; /* slots are being given back */
 
     /* A request of one row that was answered once: what tells a row that the
      * server trips over from a server that is broken. */

@@ -39,7 +39,7 @@ class TeacherCase(Case):
         self.write("events.ndjson",
                    "".join(json.dumps(r) + "\n" for r in self.rows))
 
-    def configure(self, server, **teacher):
+    def configure(self, server, pipeline=None, **teacher):
         settings = {
             "name": "t", "roles": ["annotate"],
             "events": {"path": self.path("events.ndjson")},
@@ -48,6 +48,7 @@ class TeacherCase(Case):
             "tasks": {"clicked": {"kind": "binary", "path": "y"}},
             "labels": {"path": self.path("labels")},
             "dead_letters": {"path": self.path("dead")},
+            "pipeline": pipeline or {},
             "teacher": {
                 "kind": "http", "url": server.url,
                 "model_name": server.model, "batch": 16, "batch_max": 16,
@@ -94,6 +95,18 @@ class TeacherCase(Case):
     def poison(self):
         return [r["user"] for r in self.rows
                 if r["user"].startswith(teacher_model.POISON)]
+
+
+class TestWell(TeacherCase):
+    def test_many_batches_in_one_call(self):
+        """A batch whose answer is read brings the next one, while the rest of
+        the call's answers is not read yet."""
+        with Hostile() as server:
+            self.events(3000)
+            self.configure(server, pipeline={"batches": 6}, batch=3,
+                           batch_max=64, batch_delay="2ms")
+            self.run_it()
+            self.check()
 
 
 class TestTransient(TeacherCase):
