@@ -187,6 +187,8 @@ worker_give_up(struct worker **self)
     worker_stop(w);
     (void)pthread_join(w->thread, NULL);
     wakeup_free(&w->wakeup);
+    while (ring_take(w->out) != NULL)
+        ; /* the caller's again */
     ring_free(&w->out);
     ring_free(&w->in);
     (void)sem_destroy(&w->filled);
