@@ -227,13 +227,14 @@ begin_rounds(struct host *h)
         struct round *r =
             h->rounds[0].first == NULL ? &h->rounds[0] : &h->rounds[1];
         void *item = r;
+        enum status st;
 
         assert(r->first == NULL);
         fill_round(h, r);
         if (r->first == NULL) /* all wanted another version */
             continue;
-        if (worker_offer(h->worker, &item) != STATUS_OK)
-            assert(!"a round without a place");
+        st = worker_offer(h->worker, &item);
+        assert(st == STATUS_OK); /* as many slots as rounds */
         h->rounds_busy++;
     }
 }
