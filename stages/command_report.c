@@ -12,6 +12,7 @@
 #include "stages/report/timing.h"
 #include "stages/settings.h"
 #include "stages/shape.h"
+#include "stages/train/arms.h"
 
 #include "daemon/base/json.h"
 #include "daemon/io/directory.h"
@@ -179,7 +180,10 @@ add_curve(struct run_view *v, const struct checkpoint *ck,
                          "run, not of something published",
                          checkpoint_path(ck));
     st = progress_decode(&v->progress, &v->curve, bytes, len, err);
-    if (st != STATUS_OK || v->curve == NULL)
+    if (st != STATUS_OK)
+        return st;
+    arms_tell(s, &v->progress.contest, &setting->arms);
+    if (v->curve == NULL)
         return st;
     for (size_t i = 0; i < s->task_count; i++) {
         if (s->tasks[i].kind == TASK_BINARY) {

@@ -161,7 +161,7 @@ add_obstacle(struct obstacles *out, const char *role, const char *text)
     if (out->count == OBSTACLES_MAX)
         return;
     to = out->texts[out->count++];
-    (void)snprintf(to, REPORT_TEXT_MAX, "%s%s%.140s", role,
+    (void)snprintf(to, REPORT_LINE_MAX, "%s%s%.140s", role,
                    *role != '\0' ? ": " : "", text);
     to[text_utf8_prefix(to, strlen(to))] = '\0'; /* not within a character */
 }

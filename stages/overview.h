@@ -35,7 +35,7 @@ void overview_free(struct overview **self);
 #define OBSTACLES_MAX (2 * REPORT_OBSTACLES_MAX + 4)
 
 struct obstacles {
-    char texts[OBSTACLES_MAX][REPORT_TEXT_MAX];
+    char texts[OBSTACLES_MAX][REPORT_LINE_MAX];
     size_t count;
 };
 

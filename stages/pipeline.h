@@ -84,6 +84,7 @@ struct pipeline {
     struct role_stats stats;
     struct train_report trained; /* how the trainer stood a second ago */
     struct curve_summary quality[TASKS_MAX]; /* by the trainer at its end */
+    struct arms_report arms;                 /* likewise */
     struct error error;                      /* the first failure, or OK */
 
     /*

@@ -14,7 +14,7 @@
 
 #define REPORT_PARTITIONS_MAX 1024
 #define REPORT_OBSTACLES_MAX  8
-#define REPORT_TEXT_MAX       160
+#define REPORT_LINE_MAX       160
 #define REPORT_TEACHERS_MAX   8
 
 /* What the offsets of a log count. */
@@ -69,7 +69,7 @@ struct role_report {
     uint64_t records_lost;         /* retention was faster than the reader */
 
     /* Why the role could not do its work now, a few words each. */
-    char obstacles[REPORT_OBSTACLES_MAX][REPORT_TEXT_MAX];
+    char obstacles[REPORT_OBSTACLES_MAX][REPORT_LINE_MAX];
     size_t obstacle_count;
 
     struct teacher_report teachers[REPORT_TEACHERS_MAX];

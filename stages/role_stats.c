@@ -84,7 +84,7 @@ role_report_add_obstacle(struct role_report *r, const char *format, ...)
     if (r->obstacle_count == REPORT_OBSTACLES_MAX)
         return;
     va_start(args, format);
-    (void)vsnprintf(r->obstacles[r->obstacle_count++], REPORT_TEXT_MAX, format,
+    (void)vsnprintf(r->obstacles[r->obstacle_count++], REPORT_LINE_MAX, format,
                     args);
     va_end(args);
 }

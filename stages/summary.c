@@ -5,6 +5,7 @@
 #include "stages/summary.h"
 
 #include "stages/report/format.h"
+#include "stages/report/report.h"
 
 #include "daemon/base/text_table.h"
 
@@ -94,5 +95,7 @@ summary_print(const struct pipeline *annotate, const struct pipeline *train,
     for (size_t i = 0; train != NULL && i < train->settings->task_count; i++)
         print_task(&train->settings->tasks[i], &train->quality[i], out,
                    has_color);
+    if (train != NULL)
+        report_print_arms(&train->arms, out, has_color);
     (void)fflush(out);
 }

@@ -280,3 +280,30 @@ report_mark_sentence(const struct report_setting *s, size_t i, char *out,
     append_reached(out, out_max, "", mark->as_good_score);
     append(out, out_max, " by the AUC itself (%.4f).", mark->score);
 }
+
+const char *
+report_arm_place(const struct arms_report *a, size_t arm)
+{
+    assert(arm < a->count);
+    if (arm == a->in_force)
+        return arm == a->ahead ? "in force and ahead" : "in force";
+    return arm == a->ahead ? "ahead" : "";
+}
+
+void
+report_arms_sentence(const struct arms_report *a, char *out, size_t out_max)
+{
+    assert(out != NULL && out_max > 0);
+    out[0] = '\0';
+    if (a->count == 0)
+        return;
+    append(out, out_max, "soft_weight auto: the student is \"%s\"",
+           a->arms[a->in_force].name);
+    if (a->ahead == a->in_force)
+        append(out, out_max, ", which is ahead");
+    else
+        append(out, out_max, ", while \"%s\" is ahead", a->arms[a->ahead].name);
+    append(out, out_max, "; %s %s so far.",
+           format_count((double)a->switches).text,
+           a->switches == 1 ? "switch" : "switches");
+}

@@ -4,6 +4,7 @@
 
 #include "stages/model/curve.h"
 #include "stages/model/model.h"
+#include "stages/train_report.h"
 
 #include "daemon/base/bytes.h"
 #include "daemon/base/error.h"
@@ -49,7 +50,8 @@ struct report_setting {
     uint64_t judged_from;             /* example after which judging begins */
     const struct curve_point *points; /* lent by the curve */
     size_t point_count;
-    bool has_marks; /* student and baseline began new */
+    struct arms_report arms; /* count 0: soft_weight is a number */
+    bool has_marks;          /* student and baseline began new */
     struct curve_mark marks[CURVE_MARKS];
 };
 
@@ -85,6 +87,10 @@ const char *report_model_name(enum curve_model model);
  * at most. has_color: out is a terminal. */
 void report_print(const struct report *r, FILE *out, bool has_color);
 
+/* report_print_arms prints who is the student of soft_weight auto, and how all
+ * of them stand; nothing where the weight is fixed. */
+void report_print_arms(const struct arms_report *a, FILE *out, bool has_color);
+
 /* report_encode_json appends the report as JSON. TOOBIG, NOMEM. */
 must_check enum status report_encode_json(const struct report *r,
                                           struct bytes *out, struct error *err);
@@ -106,6 +112,15 @@ double report_eta_loss(const struct report_setting *s);
 
 /* report_ratio is what of the teacher's number the model has. */
 double report_ratio(double model, double teacher);
+
+/* report_arm_place lends what an arm is: "in force", "ahead", "in force and
+ * ahead", or nothing. */
+const char *report_arm_place(const struct arms_report *a, size_t arm);
+
+/* report_arms_sentence writes who is in force and who is ahead; empty where
+ * the weight is fixed. */
+void report_arms_sentence(const struct arms_report *a, char *out,
+                          size_t out_max);
 
 /* report_sentence writes what the numbers say, in one or two sentences. */
 void report_sentence(const struct report_setting *s, char *out, size_t out_max);

@@ -286,6 +286,29 @@ put_table(struct html *h, const struct report_setting *s)
     html_raw(h, "</tbody></table></div>\n");
 }
 
+/* Of soft_weight auto: who is the student, and how all of them stand. */
+static void
+put_arms(struct html *h, const struct arms_report *a)
+{
+    char text[REPORT_TEXT_MAX];
+
+    if (a->count == 0)
+        return;
+    report_arms_sentence(a, text, sizeof(text));
+    html_element(h, "p", "meaning", text);
+    html_raw(h, "<div class=\"scroll\"><table><thead><tr><th>student</th>"
+                "<th></th><th>faded loss</th></tr></thead><tbody>\n");
+    for (size_t i = 0; i < a->count; i++) {
+        html_raw(h, "<tr><th scope=\"row\">");
+        html_text(h, a->arms[i].name);
+        html_raw(h, "</th>");
+        html_element(h, "td", "", report_arm_place(a, i));
+        html_element(h, "td", "", format_fixed(a->arms[i].loss, 4).text);
+        html_raw(h, "</tr>\n");
+    }
+    html_raw(h, "</tbody></table></div>\n");
+}
+
 static void
 put_setting(struct html *h, const struct report_setting *s)
 {
@@ -311,6 +334,7 @@ put_setting(struct html *h, const struct report_setting *s)
     }
     put_charts(h, s);
     put_table(h, s);
+    put_arms(h, &s->arms);
     html_raw(h, "</section>\n");
 }
 

@@ -159,6 +159,32 @@ print_conclusions(const struct report_setting *s, FILE *out)
     }
 }
 
+void
+report_print_arms(const struct arms_report *a, FILE *out, bool has_color)
+{
+    char text[REPORT_TEXT_MAX];
+    struct text_table t;
+
+    if (a->count == 0)
+        return;
+    text_table_init(&t, 3);
+    text_table_add(&t, "student");
+    text_table_add(&t, "%s", "");
+    text_table_add(&t, "faded loss");
+    text_table_rule(&t);
+    for (size_t i = 0; i < a->count; i++) {
+        text_table_add(&t, "%s", a->arms[i].name);
+        text_table_add(&t, "%s", report_arm_place(a, i));
+        text_table_add(&t, "%s", format_fixed(a->arms[i].loss, 4).text);
+        if (i == a->ahead)
+            text_table_style(&t, TEXT_GOOD);
+    }
+    (void)fputs("\n", out);
+    text_table_print(&t, out, has_color);
+    report_arms_sentence(a, text, sizeof(text));
+    print_wrapped(out, text);
+}
+
 static void
 print_setting(const struct report_setting *s, FILE *out, bool has_color)
 {
@@ -185,6 +211,7 @@ print_setting(const struct report_setting *s, FILE *out, bool has_color)
     text_table_print(&table, out, has_color);
     (void)fputs("\n", out);
     print_conclusions(s, out);
+    report_print_arms(&s->arms, out, has_color);
 }
 
 void

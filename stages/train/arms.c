@@ -72,6 +72,7 @@ struct arms {
 
 static_assert(ARMS_MAX <= CHECKPOINT_MODELS_MAX, "a checkpoint holds them all");
 static_assert(ARMS_MAX <= CONTEST_MODELS_MAX, "a contest holds them all");
+static_assert(ARMS_MAX <= REPORT_ARMS_MAX, "a report holds them all");
 
 /* ---- Opening ---- */
 
@@ -79,6 +80,13 @@ bool
 arms_is_contest(const struct settings *s, bool has_teacher)
 {
     return settings_chooses_weight(s) && has_teacher;
+}
+
+/* Whether a contest has this arm. */
+static bool
+is_wanted(const struct settings *s, const struct arm_kind *kind)
+{
+    return !kind->imagines || settings_train_rows(s) > s->train_batch;
 }
 
 static void
@@ -111,8 +119,7 @@ arms_new(struct arms **out, const struct settings *s, bool has_teacher,
     a->settings = s;
     a->team_size = 1;
     for (size_t i = 0; is_contest && i < COUNT(contest_kinds); i++) {
-        if (!contest_kinds[i].imagines ||
-            settings_train_rows(s) > s->train_batch)
+        if (is_wanted(s, &contest_kinds[i]))
             fill_arm(a, &contest_kinds[i]);
     }
     if (!is_contest)
@@ -340,28 +347,40 @@ arms_order(const struct arms *a, struct arms_order *out)
 }
 
 void
-arms_report(const struct arms *a, struct arms_report *out)
+arms_tell(const struct settings *s, const struct contest *c,
+          struct arms_report *out)
 {
-    size_t best = a->contest->in_force;
+    size_t best = c->in_force;
+    size_t count = 0;
 
-    OBJ_CHECK(a, ARMS_MAGIC);
     *out = (struct arms_report){0};
-    if (!is_contest(a))
+    for (size_t i = 0; i < COUNT(contest_kinds); i++)
+        count += is_wanted(s, &contest_kinds[i]);
+    if (!settings_chooses_weight(s) || c->count != count)
         return;
-    for (size_t i = 0; i < a->count; i++) {
-        const struct arm_kind *kind = a->arms[i].kind;
+    for (size_t k = 0; k < COUNT(contest_kinds); k++) {
+        const struct arm_kind *kind = &contest_kinds[k];
+        size_t i = out->count;
 
-        out->arms[i] = (struct arm_report){
+        if (!is_wanted(s, kind))
+            continue;
+        out->arms[out->count++] = (struct arm_report){
             .name = kind->name,
             .hard_weight = (double)kind->hard,
             .soft_weight = (double)kind->soft,
-            .loss = contest_loss(a->contest, i),
+            .loss = contest_loss(c, i),
         };
-        if (out->arms[i].loss < out->arms[best].loss)
+        if (out->arms[i].loss < contest_loss(c, best))
             best = i;
     }
-    out->count = a->count;
-    out->in_force = a->contest->in_force;
+    out->in_force = c->in_force;
     out->ahead = best;
-    out->switches = a->contest->switches;
+    out->switches = c->switches;
+}
+
+void
+arms_report(const struct arms *a, struct arms_report *out)
+{
+    OBJ_CHECK(a, ARMS_MAGIC);
+    arms_tell(a->settings, a->contest, out);
 }

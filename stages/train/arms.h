@@ -91,4 +91,12 @@ struct model *arms_in_force(const struct arms *a);
 /* arms_report says how they stand. */
 void arms_report(const struct arms *a, struct arms_report *out);
 
+/*
+ * arms_tell says how the arms of these settings stand in a contest, such as
+ * that of a checkpoint. Nothing, count 0, where the weight is fixed or the
+ * contest is of other arms. Thread: any. Allocates: nothing.
+ */
+void arms_tell(const struct settings *s, const struct contest *c,
+               struct arms_report *out);
+
 #endif

@@ -621,6 +621,7 @@ trainer_finish(struct trainer *t, bool is_end, uint64_t *due, struct error *err)
     log_tables(arms_in_force(t->arms));
     for (size_t i = 0; i < t->settings->task_count; i++)
         curve_summarize(t->curve, i, &t->pipeline->quality[i]);
+    arms_report(t->arms, &t->pipeline->arms);
     *due = take_due(t);
     if (st == STATUS_OK)
         error_clear(err);

@@ -89,6 +89,35 @@ class TestAuto(StreamCase):
         first, second = both["tasks"][0]["models"]
         self.assertEqual(first["auc"]["value"], second["auc"]["value"])
 
+    def test_report_says_who_is_in_force(self):
+        config = self.configure_made(
+            lambda e, i: (3 if i < EVENTS / 2 else -3) * e["answer"])
+        run = self.run_all()
+        said = self.run_daemon("report", config, "-o",
+                               self.path("report")).stdout
+        with open(self.path("report", "report.json"), encoding="utf-8") as f:
+            (weight,) = [v["soft_weight"] for v in json.load(f).values()
+                         if isinstance(v, dict)]
+        last = in_force(run.stderr)[-1]
+        losses = {a["name"]: a["loss"] for a in weight["arms"]}
+        self.assertEqual(weight["in_force"], last)
+        self.assertEqual(weight["switches"], len(in_force(run.stderr)))
+        self.assertEqual(weight["ahead"], min(losses, key=losses.get))
+        self.assertEqual(len(losses), 5)
+        with open(self.path("report", "report.html"), encoding="utf-8") as f:
+            page = f.read()
+        for text in (run.stdout, said, page):
+            self.assertIn("soft_weight auto: the student is", text)
+            for name, loss in losses.items():
+                self.assertRegex(
+                    text, re.escape(name) + rf"\D*{loss:.4f}\b")
+        self.forget()
+        config = self.configure_made(lambda e, i: e["answer"], count=2000,
+                                     objective={"soft_weight": 1})
+        for text in (self.run_all().stdout,
+                     self.run_daemon("report", config).stdout):
+            self.assertNotIn("soft_weight", text)
+
     def test_published_is_the_arm_in_force(self):
         self.configure_made(lambda e, i: 3 * e["answer"])
         self.run_all()

@@ -247,6 +247,58 @@ the_table_is_narrow_and_colored_only_when_told(void)
 }
 
 static void
+what_soft_weight_auto_chose_is_said_everywhere(void)
+{
+    struct report_setting *s = start_report("demo", "run");
+    struct cJSON *root;
+    char *text;
+
+    s->arms = (struct arms_report){
+        .arms = {{"untaught", 1.0, 0.0, 0.51},
+                 {"1 hard + 4 soft", 1.0, 4.0, 0.48764},
+                 {"silent", 1.0, 1.0, nan("")}},
+        .count = 3,
+        .ahead = 1,
+        .switches = 1234,
+    };
+    text = encode(report_encode_json);
+    root = parse(text);
+    CHECK_STR(json_string(json_find(root, "run.soft_weight.in_force")),
+              "untaught");
+    CHECK_STR(json_string(json_find(root, "run.soft_weight.ahead")),
+              "1 hard + 4 soft");
+    CHECK_NEAR(number_at(root, "run.soft_weight.switches"), 1234.0, 0.0);
+    CHECK_INT(json_count(json_find(root, "run.soft_weight.arms")), 3);
+    CHECK_HAS(text, "\"loss\": 0.48764");
+    json_free(&root);
+    free(text);
+    text = print(false);
+    CHECK_HAS(text, "the student is \"untaught\", while \"1 hard + 4 soft\" "
+                    "is ahead; 1,234 switches so");
+    CHECK_HAS(text, "0.4876");
+    free(text);
+    text = encode(report_encode_html);
+    CHECK_HAS(text, ">ahead</td><td class=\"\">0.4876</td>");
+    CHECK_HAS(text, ">in force</td><td class=\"\">0.5100</td>");
+    CHECK_HAS(text, "></td><td class=\"\">n/a</td>");
+    free(text);
+    s->arms.in_force = 1;
+    s->arms.switches = 1;
+    text = print(false);
+    CHECK_HAS(text, "in force and ahead");
+    CHECK_HAS(text, "the student is \"1 hard + 4 soft\", which is ahead; 1 "
+                    "switch so far.");
+    free(text);
+    s->arms = (struct arms_report){0};
+    text = print(false);
+    CHECK(strstr(text, "soft_weight") == NULL);
+    free(text);
+    text = encode(report_encode_json);
+    CHECK(strstr(text, "soft_weight") == NULL);
+    free(text);
+}
+
+static void
 sentences_call_harm_harm_and_little_little(void)
 {
     struct report_setting *s = start_report("demo", "x");
@@ -330,6 +382,7 @@ main(void)
     RUN(what_is_not_known_is_said_so_everywhere);
     RUN(the_page_escapes_names_and_asks_for_nothing_else);
     RUN(the_table_is_narrow_and_colored_only_when_told);
+    RUN(what_soft_weight_auto_chose_is_said_everywhere);
     RUN(sentences_call_harm_harm_and_little_little);
     RUN(numbers_read_well);
     RUN(settings_beyond_the_maximum_are_refused);
