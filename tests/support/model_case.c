@@ -132,6 +132,7 @@ case_columns_free(struct columns **self)
     free(c->tasks);
     free(c->weight);
     free(c->sample_rate);
+    free(c->ask_weight);
     free(c->time_ms);
     free(c);
 }
