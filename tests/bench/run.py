@@ -6,8 +6,10 @@ The product (bench), its floor and its peer (the same model in PyTorch, which
 is fetched once into the cache) take turns, one short sample each, so that a
 noisy machine disturbs them alike; the medians are compared. Then the same
 through Kafka, beside a peer (through_kafka.py; NAME kafka: that alone), and
-distilld serve beside other model servers (serve.py; NAME serve). Prints tables
-and writes a list of {name, value, unit, floor, peer}.
+distilld serve beside other model servers (serve.py; NAME serve), as a teacher
+too (label.py; NAME label), and the demo's student beside its teacher (the same
+file; NAME compression). Prints tables and writes a list of {name, value, unit,
+floor, peer}.
 """
 
 import argparse
@@ -200,7 +202,9 @@ def measure_end_to_end(samples, out, events):
 def show(result):
     value, floor = result["value"], result["floor"]
     if floor:
-        ratio = floor / value if result["unit"] == PER_S else value / floor
+        ratio = value / floor
+        if result["unit"].endswith("/s"):
+            ratio = 1 / ratio
         beside = f"{floor:12.4g}  {ratio:6.2f}x"
     else:
         beside = f"{'-':>12}  {'-':>7}"
@@ -216,9 +220,29 @@ def wants_kafka(names):
         for n in names)
 
 
-def wants_servers(names):
-    """Whether distilld serve is asked for."""
-    return not names or any(n.startswith("serve") for n in names)
+def wants(names, kind):
+    """Whether what begins with kind is asked for."""
+    return not names or any(n.startswith(kind) for n in names)
+
+
+def measure_servers(names, out):
+    """What distilld serve does, the teacher over HTTP and the compression:
+    results, and how many of the three failed."""
+    import label
+    import serve
+    results, failed = [], 0
+    for kind, measure_kind in (("serve", serve.measure),
+                               ("label", label.measure_labels),
+                               ("compression", label.measure_compression)):
+        if not wants(names, kind):
+            continue
+        try:
+            results += measure_kind(out, show)
+        except (AssertionError, OSError, RuntimeError,
+                subprocess.SubprocessError, unittest.SkipTest) as problem:
+            print(f"{kind}: FAILED: {problem}", flush=True)
+            failed += 1
+    return results, failed
 
 
 def main():
@@ -266,14 +290,9 @@ def main():
                 unittest.SkipTest) as problem:
             print(f"through Kafka: FAILED: {problem}", flush=True)
             failed += 1
-    if wants_servers(args.names):
-        try:
-            import serve
-            results += serve.measure(args.out, show)
-        except (AssertionError, OSError, RuntimeError,
-                subprocess.SubprocessError, unittest.SkipTest) as problem:
-            print(f"serve: FAILED: {problem}", flush=True)
-            failed += 1
+    more, worse = measure_servers(args.names, args.out)
+    results += more
+    failed += worse
     with open(args.json, "w", encoding="ascii") as f:
         json.dump(results, f, indent=1)
         f.write("\n")

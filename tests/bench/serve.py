@@ -96,17 +96,21 @@ class BenchMLServer(MLServer):
 
 
 class BenchTriton(Triton):
-    def __init__(self, folder, student):
+    """Serves `student` as TRITON_MODEL does, or as other texts say."""
+
+    def __init__(self, folder, student, text=TRITON_MODEL,
+                 config=TRITON_CONFIG):
         self.student = student
+        self.text, self.config = text, config
         super().__init__(folder)
 
     def prepare(self):
         super().prepare()
         packages = os.path.dirname(self.env["LD_LIBRARY_PATH"])
-        self.model_text = TRITON_MODEL.format(packages=packages, here=HERE,
-                                              model=self.student)
+        self.model_text = self.text.format(packages=packages, here=HERE,
+                                           model=self.student)
         self.add(self.version)
-        self.write(f"repository/{self.model}/config.pbtxt", TRITON_CONFIG)
+        self.write(f"repository/{self.model}/config.pbtxt", self.config)
 
 
 def train(folder):
