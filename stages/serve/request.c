@@ -482,6 +482,8 @@ request_read(struct request_reader *r, const char *body, size_t len,
     out->row_count = 0;
     out->output_count = 0;
     r->st = STATUS_OK;
+    if (body == NULL)
+        body = ""; /* of no bytes */
     r->err = err;
     r->columns = c;
     r->rows = 0;
@@ -502,11 +504,15 @@ size_t
 request_peek_rows(const char *body, size_t len)
 {
     static const char key[] = "\"shape\"";
-    const char *at =
-        memmem(body, len < PEEK_BYTES ? len : PEEK_BYTES, key, sizeof(key) - 1);
-    const char *end = body + len;
+    const char *at;
+    const char *end;
     size_t rows = 0;
 
+    if (len == 0)
+        return 1; /* body may be NULL */
+    at =
+        memmem(body, len < PEEK_BYTES ? len : PEEK_BYTES, key, sizeof(key) - 1);
+    end = body + len;
     if (at == NULL)
         return 1;
     at += sizeof(key) - 1;
