@@ -124,6 +124,19 @@ class TestKill(KilledCase):
                                  self.sightings("plain", feature))
 
 
+    def test_students_side_by_side_are_the_same_after_kills(self):
+        """Six of them, one of which learns from imagined events."""
+        self.write_events(sample_lines(20000))
+        self.configure(features=with_sides(FEATURES),
+                       teacher={"recombine": 2, "batch": 100},
+                       objective={"soft_weight": "auto"})
+        wanted, seconds, whole = self.undisturbed()
+        self.kill_at_random(8, whole, seconds, random.Random(5))
+        said = self.run_all().stdout
+        self.assertEqual(self.outcome(), wanted)
+        self.assert_sound()
+        self.assertIn("1 hard + 1 soft, imagined", said)
+
     def test_choices_are_the_same_after_kills(self):
         """Also those that depend on what was seen before."""
         self.write_events(sample_lines(20000))
