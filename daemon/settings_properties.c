@@ -11,7 +11,7 @@ bool
 setting_is_property_name(const char *name)
 {
     size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX"
-                            "YZ0123456789._-");
+                            "YZ0123456789._:-");
 
     return n > 0 && n <= SETTING_PROPERTY_NAME_MAX && name[n] == '\0';
 }

@@ -12,7 +12,7 @@
 #define NAME      "^[A-Za-z0-9_-]{1,63}$"
 /* A plain number or word of YAML is text here, too. */
 #define TEXT_TYPES "[\"string\", \"number\", \"boolean\"]"
-#define PROPERTY   "^[A-Za-z0-9._-]{1,127}$"
+#define PROPERTY   "^[A-Za-z0-9._:-]{1,127}$"
 
 /* A value that is known when the file is read only. */
 static const char definitions[] =

@@ -171,7 +171,7 @@ visit_property(struct settings_file *self, const struct settings_scope *scope,
         settings_problems_add(
             self->problems, node->key_mark,
             "%s%s: %s cannot be a property, expected 1 to %d letters, digits, "
-            "'.', '_' or '-'",
+            "'.', '_', ':' or '-'",
             scope->prefix, row->key, settings_show_text(shown, name),
             SETTING_PROPERTY_NAME_MAX);
         return STATUS_OK;

@@ -159,7 +159,10 @@ class TestServe(ServeCase):
             text = f.read().replace("build/examples/shop/", "build/http/")
         head, rest = text.split("teacher:\n  kind: checkpoint\n")
         rest = rest[rest.index("student:"):]
-        for protocol in ("oip", "oip_binary"):
+        # An id as the event has it, or as the models see it.
+        for protocol, device in (("oip", "device: BYTES context.device"),
+                                 ("oip_binary",
+                                  "device:id: INT64 column device")):
             shutil.rmtree(self.path("build/http"), ignore_errors=True)
             self.run_daemon("run", "-c", self.write("http.yaml", head + f"""
 teacher:
@@ -171,7 +174,7 @@ teacher:
     customer: INT64 customer.no
     sku: BYTES offer.sku
     groups: BYTES[8] offer.groups[].id
-    device: BYTES context.device
+    {device}
     price: FP64 offer.price.amount
     since: FP64 customer.since
     orders: FP64 customer.orders

@@ -176,9 +176,9 @@ what_is_wrong_is_told_with_its_place(void)
               "line 1, column 7)\n");
     CHECK_STR(read_text("bus: {\"a b\": 1, \"\": 2}\n"),
               "x.yaml:1:7: bus: 'a b' cannot be a property, expected 1 to 127 "
-              "letters, digits, '.', '_' or '-'\n"
+              "letters, digits, '.', '_', ':' or '-'\n"
               "x.yaml:1:17: bus: '' cannot be a property, expected 1 to 127 "
-              "letters, digits, '.', '_' or '-'\n");
+              "letters, digits, '.', '_', ':' or '-'\n");
     CHECK_STR(read_text("bus: {a: 1, b: 2, c: 3, d: 4, e: 5}\n"),
               "x.yaml:1:34: bus.e: one too many, expected at most 4 "
               "properties\n");
