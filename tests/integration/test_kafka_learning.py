@@ -50,6 +50,7 @@ class TestLearning(KafkaCase):
         self.service.await_trained(self.book, "train")
         annotator.stop()
         self.trainer.stop()
+        self.oracle.await_decided(self.service.dead)
         account = self.assert_sound(self.book, "train", duplicate_labels=0)
         letters = self.oracle.read(self.service.dead)
         self.assertEqual(len(letters), account.dead_lettered)

@@ -40,6 +40,8 @@ class Exact:
         self.service.await_trained(self.book, "train")
         for daemon in (*annotators, self.trainer):
             daemon.stop()
+        for topic in (self.service.labels, self.service.dead):
+            self.oracle.await_decided(topic)
         account = self.assert_sound(self.book, "train", duplicate_labels=0)
         letters = self.oracle.read(self.service.dead)
         self.assertEqual(len(letters), account.dead_lettered)

@@ -10,8 +10,8 @@ python_packages()
 
 import xxhash  # noqa: E402,F401
 from confluent_kafka import (  # noqa: E402
-    OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer,
-    TopicPartition)
+    OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException,
+    Producer, TopicPartition)
 from confluent_kafka.admin import (  # noqa: E402
     AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions,
     NewTopic, OffsetSpec, ResourceType)
@@ -151,12 +151,16 @@ class Oracle:
 
     # ---- offsets ----
 
-    def offsets(self, topic, spec):
+    def offsets(self, topic, spec, committed=False):
+        """committed: as a reader with read_committed sees them."""
+        isolation = (IsolationLevel.READ_COMMITTED if committed
+                     else IsolationLevel.READ_UNCOMMITTED)
         parts = [TopicPartition(topic, p) for p in
                  range(self.partitions(topic))]
 
         def ask():
             found = self.admin.list_offsets({p: spec for p in parts},
+                                            isolation_level=isolation,
                                             request_timeout=3)
             return {p.partition: f.result().offset for p, f in found.items()}
         return patiently(ask)
@@ -164,6 +168,15 @@ class Oracle:
     def ends(self, topic):
         """{partition: the next offset}"""
         return self.offsets(topic, OffsetSpec.latest())
+
+    def await_decided(self, topic, seconds=120):
+        """Waits until no transaction is open in a topic: one that was left
+        behind by a kill hides what is behind it until it times out."""
+        latest = OffsetSpec.latest()
+        end = time.monotonic() + seconds
+        while self.offsets(topic, latest, True) != self.offsets(topic, latest):
+            assert time.monotonic() < end, f"{topic}: a transaction is open"
+            time.sleep(0.2)
 
     def starts(self, topic):
         """{partition: the first offset that is still there}"""
