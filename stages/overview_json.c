@@ -263,22 +263,8 @@ put_arms(struct json_writer *w, const struct arms_report *a)
 {
     if (a->count == 0)
         return;
-    open_member(w, "soft_weight");
-    put_text(w, "in_force", a->arms[a->in_force].name);
-    put_text(w, "ahead", a->arms[a->ahead].name);
-    put_count(w, "switches", a->switches);
-    json_put_key(w, "arms");
-    json_open_array(w);
-    for (size_t i = 0; i < a->count; i++) {
-        json_open_object(w);
-        put_text(w, "name", a->arms[i].name);
-        put_number(w, "hard_weight", a->arms[i].hard_weight);
-        put_number(w, "soft_weight", a->arms[i].soft_weight);
-        put_number(w, "loss", a->arms[i].loss);
-        json_close_object(w);
-    }
-    json_close_array(w);
-    json_close_object(w);
+    json_put_key(w, "soft_weight");
+    arms_report_write(a, w);
 }
 
 static void

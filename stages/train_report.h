@@ -35,6 +35,11 @@ struct arms_report {
     uint64_t switches; /* of the one in force, since the first example */
 };
 
+struct json_writer;
+
+/* arms_report_write writes them as a value; count is not 0. Thread: any. */
+void arms_report_write(const struct arms_report *a, struct json_writer *w);
+
 /*
  * How the models that learn stand: filled in on the trainer's thread, which
  * owns them, carried to the loop between two batches, read there.

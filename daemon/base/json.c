@@ -266,6 +266,20 @@ json_integer(const struct cJSON *value, int64_t *out)
 }
 
 bool
+json_word(const struct cJSON *value, const char *const *words, int *out)
+{
+    const char *text = json_string(value);
+
+    for (int i = 0; text != NULL && words[i] != NULL; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *out = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
 json_boolean(const struct cJSON *value, bool *out)
 {
     if (value == NULL || !cJSON_IsBool(value))

@@ -100,6 +100,10 @@ bool json_number(const struct cJSON *value, double *out);
 /* json_integer: a number that is an integer within +-JSON_INTEGER_MAX. */
 bool json_integer(const struct cJSON *value, int64_t *out);
 
+/* json_word writes the place of a string among words, which NULL ends; false
+ * for any other. */
+bool json_word(const struct cJSON *value, const char *const *words, int *out);
+
 /* json_boolean: true or false. */
 bool json_boolean(const struct cJSON *value, bool *out);
 

@@ -4,19 +4,18 @@
 
 #include "stages/batch.h"
 
+#include "daemon/base/hash.h"
+
 /*
  * Chance that a replay repeats: numbers that depend on a seed, on where an
  * event came from and on how often one was drawn, and on nothing else.
  */
 
-/* draw_mix is the finalizer of splitmix64. */
+/* draw_mix is a step of SplitMix64. */
 static inline uint64_t
 draw_mix(uint64_t z)
 {
-    z += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-    return z ^ z >> 31;
+    return hash_mix(z + UINT64_C(0x9e3779b97f4a7c15));
 }
 
 /* draw_bits gives 64 bits for the turn-th draw of an event. */

@@ -5,7 +5,6 @@
 #include "stages/annotate/student.h"
 
 #include "stages/checkpoint/checkpoint.h"
-#include "stages/checkpoint/versions.h"
 #include "stages/load.h"
 
 #include "daemon/base/clock.h"
@@ -63,21 +62,6 @@ load(struct student *s, const char *version, struct error *err)
     return STATUS_OK;
 }
 
-/* The version that `latest` names, by its own number, so that a newer one is
- * told from it; where there is none, the path itself. */
-static enum status
-find_latest(char out[PATH_TEXT_MAX], const char *path, struct error *err)
-{
-    struct versions v = {.count = 0};
-    enum status st = versions_list(&v, path, err);
-    uint64_t latest = v.latest;
-
-    versions_fini(&v);
-    if (st == STATUS_OK && latest > 0)
-        return versions_path(out, path, latest, err);
-    return checkpoint_find(out, path, err);
-}
-
 /* A newer version takes the place of what is there; one that cannot be loaded
  * does not, and is tried again. */
 static void
@@ -89,7 +73,7 @@ look(struct student *s)
     if (s->looked_ns != 0 && clock_seconds_since(s->looked_ns) < LOOK_SECONDS)
         return;
     s->looked_ns = clock_now_ns();
-    if (find_latest(version, s->path, &err) != STATUS_OK ||
+    if (checkpoint_find(version, s->path, &err) != STATUS_OK ||
         strcmp(version, s->at) == 0)
         return;
     if (load(s, version, &err) == STATUS_OK)

@@ -139,6 +139,7 @@ checkpoint_find(char out[PATH_TEXT_MAX], const char *path, struct error *err)
 {
     char inside[PATH_TEXT_MAX];
     enum status st = path_join(inside, path, MANIFEST_NAME, err);
+    uint64_t latest;
 
     if (st != STATUS_OK)
         return st;
@@ -146,7 +147,9 @@ checkpoint_find(char out[PATH_TEXT_MAX], const char *path, struct error *err)
         (void)snprintf(out, PATH_TEXT_MAX, "%s", path);
         return STATUS_OK;
     }
-    st = path_join(out, path, VERSIONS_POINTER, err);
+    latest = versions_latest(path);
+    st = latest > 0 ? versions_path(out, path, latest, err)
+                    : path_join(out, path, VERSIONS_POINTER, err);
     if (st == STATUS_OK)
         st = path_join(inside, out, MANIFEST_NAME, err);
     if (st == STATUS_OK && access(inside, F_OK) != 0)

@@ -36,7 +36,8 @@
 struct checkpoint;
 
 /* checkpoint_find writes the version's directory that path means: itself, or
- * the one that its `latest` names. NOTFOUND when there is neither. */
+ * the one that its `latest` names, by its number, so that a newer one has
+ * another path. NOTFOUND when there is neither. */
 must_check enum status checkpoint_find(char out[PATH_TEXT_MAX],
                                        const char *path, struct error *err);
 

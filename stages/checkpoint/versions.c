@@ -79,8 +79,8 @@ on_listed_name(void *ctx, const char *name, struct error *err)
     return STATUS_OK;
 }
 
-static uint64_t
-read_pointer(const char *dir)
+uint64_t
+versions_latest(const char *dir)
 {
     char path[PATH_TEXT_MAX];
     char target[NAME_MAX_BYTES];
@@ -112,7 +112,7 @@ versions_list(struct versions *out, const char *dir, struct error *err)
         return st;
     }
     qsort(v.numbers, v.count, sizeof(*v.numbers), compare_numbers);
-    v.latest = read_pointer(dir);
+    v.latest = versions_latest(dir);
     *out = v;
     return STATUS_OK;
 }
@@ -205,7 +205,7 @@ versions_point(const char *dir, uint64_t version, struct error *err)
 {
     char name[NAME_MAX_BYTES];
 
-    if (read_pointer(dir) == version)
+    if (versions_latest(dir) == version)
         return STATUS_OK;
     (void)snprintf(name, sizeof(name), "%" PRIu64, version);
     return directory_point(dir, VERSIONS_POINTER, name, err);

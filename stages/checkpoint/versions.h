@@ -37,6 +37,10 @@ struct versions {
  * when it is none. */
 uint64_t versions_parse(const char *name);
 
+/* versions_latest gives the version that the pointer names; 0: it names none,
+ * or there is no pointer. */
+uint64_t versions_latest(const char *dir);
+
 /* versions_list lists a directory. After it: versions_fini. Allocates. */
 must_check enum status versions_list(struct versions *out, const char *dir,
                                      struct error *err);

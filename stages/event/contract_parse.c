@@ -83,14 +83,11 @@ static int
 get_word(struct reader *r, const struct cJSON *o, const char *key,
          const char *const *words)
 {
-    const char *text = json_string(json_member(o, key));
+    int place = 0;
 
-    for (int i = 0; text != NULL && words[i] != NULL; i++) {
-        if (strcmp(text, words[i]) == 0)
-            return i;
-    }
-    complain(r, key, "one of the known words");
-    return 0;
+    if (!json_word(json_member(o, key), words, &place))
+        complain(r, key, "one of the known words");
+    return place;
 }
 
 static void

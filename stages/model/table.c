@@ -5,6 +5,7 @@
  */
 #include "stages/model/table_priv.h"
 
+#include "daemon/base/hash.h"
 #include "daemon/base/object.h"
 
 #include <math.h>
@@ -17,22 +18,13 @@
 #define CANDIDATES_MIN 1024u
 
 static uint64_t
-mix_bits(uint64_t x)
-{
-    /* The output function of SplitMix64 (Steele, Lea and Flood 2014). */
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
-
-static uint64_t
 mix_name(uint64_t seed, const char *name)
 {
     uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
 
     for (; *name != '\0'; name++)
         h = (h ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
-    return mix_bits(seed + mix_bits(h));
+    return hash_mix(seed + hash_mix(h));
 }
 
 static uint64_t
@@ -56,8 +48,8 @@ draw_normal(uint64_t key, uint64_t i)
     const uint64_t step = UINT64_C(0x9e3779b97f4a7c15);
     const double mean = 4.0 * 65535.0;
     const double deviation = 53509.92; /* sqrt(8 (2^32 - 1) / 12) */
-    uint64_t sum = sum_quarters(mix_bits(key + (2 * i + 1) * step)) +
-                   sum_quarters(mix_bits(key + (2 * i + 2) * step));
+    uint64_t sum = sum_quarters(hash_mix(key + (2 * i + 1) * step)) +
+                   sum_quarters(hash_mix(key + (2 * i + 2) * step));
 
     return (float)(((double)sum - mean) / deviation);
 }
@@ -75,7 +67,7 @@ static void
 fill_row(struct table *t, uint32_t row, uint64_t id)
 {
     float *w = table_store_payload(&t->rows, row);
-    uint64_t key = mix_bits(t->seed ^ mix_bits(id));
+    uint64_t key = hash_mix(t->seed ^ hash_mix(id));
 
     for (size_t i = 0; i < t->spec.embedding_width; i++)
         w[i] = t->spec.deviation * draw_normal(key, i);

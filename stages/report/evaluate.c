@@ -6,6 +6,7 @@
 
 #include "stages/model/answer.h"
 
+#include "daemon/base/hash.h"
 #include "daemon/base/object.h"
 
 #include <math.h>
@@ -51,11 +52,7 @@ struct sums {
 static uint64_t
 draw_bits(uint64_t *state)
 {
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
+    return hash_mix(*state += 0x9e3779b97f4a7c15u);
 }
 
 /* How often a row comes, Poisson with mean 1, from 16 random bits: the

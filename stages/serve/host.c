@@ -324,24 +324,6 @@ host_ask(struct host *h, struct http_exchange *x, size_t json_len,
 
 /* ---- versions ---- */
 
-/* The directory of the version that a path means now: of a directory of
- * versions the one that `latest` names, so that it is opened under its own
- * name, wherever the pointer moves meanwhile. */
-static enum status
-find_version(char out[PATH_TEXT_MAX], const char *path, struct error *err)
-{
-    struct versions versions = {0};
-    enum status st = checkpoint_find(out, path, err);
-
-    if (st != STATUS_OK || strcmp(out, path) == 0)
-        return st;
-    st = versions_list(&versions, path, err);
-    if (st == STATUS_OK && versions.latest != 0)
-        st = versions_path(out, path, versions.latest, err);
-    versions_fini(&versions);
-    return st;
-}
-
 bool
 host_may_refresh(const struct host *h)
 {
@@ -362,7 +344,7 @@ host_refresh(struct host *h)
     OBJ_CHECK(h, HOST_MAGIC);
     version_free(&h->retired);
     error_clear(&h->error);
-    if (find_version(path, spec.path, &h->error) != STATUS_OK ||
+    if (checkpoint_find(path, spec.path, &h->error) != STATUS_OK ||
         strcmp(path, h->found) == 0) {
         error_clear(&h->error); /* none is there for now: this one stays */
         return;
@@ -425,7 +407,7 @@ open_version(struct host *h, struct error *err)
 {
     struct version_spec spec = h->spec.version;
     const char *name = h->spec.name;
-    enum status st = find_version(h->found, spec.path, err);
+    enum status st = checkpoint_find(h->found, spec.path, err);
 
     spec.path = h->found;
     if (st == STATUS_OK)
