@@ -161,8 +161,13 @@ look_at_oip(struct look *l, const struct tensor_map *map, FILE *out,
         return st;
     (void)fprintf(out, "teacher: model %s is ready at %s\n",
                   l->teacher->model_name, l->teacher->url);
-    if (get(l, version, "", err) != STATUS_OK)
-        return STATUS_OK; /* not every server describes its models */
+    st = get(l, version, "", err);
+    if (st == STATUS_REFUSED && l->code != 0) {
+        error_clear(err); /* not every server describes its models */
+        return STATUS_OK;
+    }
+    if (st != STATUS_OK)
+        return st;
     m = calloc(1, sizeof(*m));
     if (m == NULL)
         return error_set(err, STATUS_NOMEM, "no memory for metadata");

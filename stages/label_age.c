@@ -58,7 +58,7 @@ label_ages_weigh(struct label_ages *a, const struct label_age_rule *rule,
     struct label_age *last = NULL;
 
     assert(rule->max_ms > 0);
-    a->clock_ms = event_clock_advance(a->clock_ms, c->time_ms, c->row_count,
+    a->clock_ms = event_clock_advance(a->clock_ms, c->time_ms, columns_real(c),
                                       scratch, step_ms);
     for (size_t r = 0; r < c->row_count; r++) {
         weights[r] = 1.0F;
@@ -69,7 +69,7 @@ label_ages_weigh(struct label_ages *a, const struct label_age_rule *rule,
         last->seen_ms = a->clock_ms;
         a->last_ms = a->clock_ms - last->first_ms;
         weights[r] = weigh(rule, a->last_ms);
-        a->refused += weights[r] == 0.0F;
+        a->refused += r < columns_real(c) && weights[r] == 0.0F;
     }
 }
 

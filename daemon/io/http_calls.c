@@ -222,15 +222,12 @@ read_head(struct http_reply *r, CURL *easy)
     char *type = NULL;
     curl_off_t retry_s = 0;
     long code = 0;
-    long version = 0;
 
     (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
     (void)curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &type);
     (void)curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_s);
-    (void)curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
     r->code = (unsigned)code;
     r->type = type != NULL ? type : "";
-    r->is_http2 = version == CURL_HTTP_VERSION_2_0;
     if (retry_s > 0) {
         r->has_retry_after = true;
         r->retry_after_ms =

@@ -81,7 +81,6 @@ struct http_reply {
     bool has_head_bytes;     /* Inference-Header-Content-Length, a number */
     uint64_t head_bytes;
     uint64_t took_us; /* from send to here */
-    bool is_http2;
 };
 
 typedef void (*http_done_fn)(void *ctx, const struct http_reply *reply);

@@ -188,16 +188,21 @@ describe(const struct http_reply *reply, struct error *err)
                     text);
 }
 
+/* One more, since times are cut to whole ms. */
+static uint64_t
+retry_after_ms(const struct http_reply *reply)
+{
+    return reply->has_retry_after ? reply->retry_after_ms + 1 : 0;
+}
+
 static void
 retry_later(struct http_job *j, const struct http_reply *reply)
 {
     struct teacher *t = j->teacher;
 
     t->counts.retries++;
-    j->not_before_ms =
-        http_now_ms() +
-        pacer_retry_ms(&t->pacer, j->failures,
-                       reply->has_retry_after ? reply->retry_after_ms : 0);
+    j->not_before_ms = http_now_ms() + pacer_retry_ms(&t->pacer, j->failures,
+                                                      retry_after_ms(reply));
 }
 
 /* A server that does not understand binary tensors says so in many ways. */
@@ -293,7 +298,7 @@ end_call(struct http_job *j, const struct http_reply *reply)
     struct paced_end end = {
         .took_us = reply->took_us,
         .rows = j->is_control ? 1 : j->size,
-        .retry_after_ms = reply->has_retry_after ? reply->retry_after_ms : 0,
+        .retry_after_ms = retry_after_ms(reply),
     };
     struct error why;
 

@@ -159,6 +159,17 @@ on_probe(void *ctx, const struct http_reply *reply)
         take_failure(t, reply);
 }
 
+/* Of the server's URL, without a slash at the end, which a path brings. */
+static int
+base_length(const struct teacher_settings *s)
+{
+    size_t len = strlen(s->url);
+
+    while (len > 0 && s->url[len - 1] == '/')
+        len--;
+    return (int)len;
+}
+
 static void
 send_probe(struct teacher *t)
 {
@@ -171,7 +182,8 @@ send_probe(struct teacher *t)
     struct error err;
 
     if (t->step == PROBE_SERVER)
-        (void)snprintf(url, sizeof(url), "%.1024s/v2", t->settings->url);
+        (void)snprintf(url, sizeof(url), "%.*s/v2", base_length(t->settings),
+                       t->settings->url);
     else
         (void)snprintf(url, sizeof(url), "%.1500s%s%.130s%s", t->base,
                        version[0] == '\0' ? "" : "/versions/", version,
@@ -206,17 +218,14 @@ http_probe_begin(struct teacher *t)
     send_probe(t);
 }
 
-/* Without a slash at the end, which the path brings. */
 enum status
 http_probe_init(struct teacher *t, struct error *err)
 {
     const struct teacher_settings *s = t->settings;
-    size_t len = strlen(s->url);
 
-    while (len > 0 && s->url[len - 1] == '/')
-        len--;
-    (void)snprintf(t->base, sizeof(t->base), "%.*s/%s/models/%s", (int)len,
-                   s->url, http_is_tfserving(t) ? "v1" : "v2", s->model_name);
+    (void)snprintf(t->base, sizeof(t->base), "%.*s/%s/models/%s",
+                   base_length(s), s->url, http_is_tfserving(t) ? "v1" : "v2",
+                   s->model_name);
     t->is_binary = s->protocol == PROTOCOL_OIP_BINARY;
     set_infer(t, s->model_version);
     return timer_new(&t->probe_timer, t->pipeline->loop, on_timer, t, err);

@@ -51,8 +51,7 @@ struct http_job {
     struct http_row *rows; /* (rows_max) */
     size_t count;          /* 0: the job is free */
     size_t at;
-    size_t size; /* of the call */
-    uint64_t number;
+    size_t size;            /* of the call */
     struct http_call *call; /* under way, or NULL */
     struct paced_call paced;
     bool is_binary;    /* the call is */

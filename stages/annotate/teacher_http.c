@@ -127,12 +127,11 @@ end_slot(struct teacher *t, struct slot *s)
     ask->done(ask->ctx, ask);
 }
 
-/* Asks again, later, about the rows that were rejected. */
+/* Rows that were rejected and not settled: they may be asked about again, or
+ * have no answer. */
 static void
-begin_again(struct teacher *t, struct slot *s)
+forget_rejected(struct teacher *t, struct ask *ask)
 {
-    struct ask *ask = s->ask;
-
     for (size_t row = 0; row < ask->batch->columns->row_count; row++) {
         if (ask->answers[row] != ANSWER_REJECTED)
             continue;
@@ -142,10 +141,18 @@ begin_again(struct teacher *t, struct slot *s)
         ask->answers[row] = ANSWER_NONE;
     }
     bytes_clear(&ask->reasons);
+}
+
+/* Asks again, later, about the rows that were rejected. */
+static void
+begin_again(struct teacher *t, struct slot *s)
+{
+    forget_rejected(t, s->ask);
     s->rejected = 0;
     s->is_doubtful = false;
     s->not_before_ms =
         http_now_ms() + 1 + pacer_retry_ms(&t->pacer, ++s->rounds, 0);
+    t->must_pump = true; /* its time must be waited for */
 }
 
 /* No row is open any more. Rejected ones are asked about a second time before
@@ -185,6 +192,7 @@ http_fail(struct teacher *t, const struct error *err)
     for (size_t i = 0; i < t->slot_count; i++) {
         if (t->slots[i].ask == NULL)
             continue;
+        forget_rejected(t, t->slots[i].ask);
         t->slots[i].ask->error = t->fatal;
         end_slot(t, &t->slots[i]);
     }
@@ -351,6 +359,7 @@ cancel_ask(struct teacher *t, struct ask *ask)
 
     OBJ_CHECK(t, TEACHER_MAGIC);
     assert(s != NULL && s->ask == ask);
+    forget_rejected(t, ask);
     if (t->trouble.status != STATUS_OK)
         ask->error = t->trouble;
     end_slot(t, s);

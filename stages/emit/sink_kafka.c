@@ -374,11 +374,9 @@ send_rows(struct sink *s, struct batch *b)
 
     for (; s->row_at < columns_real(b->columns); s->row_at++) {
         if (b->rows[s->row_at].label_bytes == 0)
-            continue; /* the topic has it */
+            continue; /* the topic has it, or it is a dead letter */
         if (s->letters_unsettled > 0)
             return false;
-        if (b->rows[s->row_at].label_bytes == 0)
-            continue; /* it is a dead letter */
         fill_record(b, s->row_at, headers, time, &record);
         st = check_size(s, &record, &why);
         if (st == STATUS_OK)

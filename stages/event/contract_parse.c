@@ -271,8 +271,9 @@ contract_parse(struct contract_owned *out, const char *text, size_t len,
     assert(out != NULL && text != NULL && name != NULL && err != NULL);
     *out = c;
     if (json_parse(&root, text, len, &limits, NULL, &why) != STATUS_OK)
-        return error_set(err, STATUS_BADDATA, "%s: feature_spec: %.800s", name,
-                         why.text);
+        return error_set(
+            err, why.status == STATUS_NOMEM ? STATUS_NOMEM : STATUS_BADDATA,
+            "%s: feature_spec: %.800s", name, why.text);
     check_rule(&r, root);
     c.features = calloc(count_list(&r, root, "features", CONTRACT_FEATURES_MAX,
                                    "boundaries", &boundaries) +

@@ -22,9 +22,6 @@
 /* All keys, brackets and integers of a record, generously. */
 #define FRAME_BYTES 512
 
-/* So of one imagined event, and of the list of them. */
-#define IMAGINED_BYTES 64
-
 /* So of one header: base64 of one byte is four, and less a byte later on. */
 #define HEADER_BYTES 64
 
@@ -208,38 +205,18 @@ label_write(const struct label *label, char *buf, size_t capacity, size_t *len,
     return finish(&w, len, err);
 }
 
-/* Room for the soft label of any event. */
-static size_t
-soft_label_bytes_max(const struct event_task *tasks, size_t task_count)
-{
-    size_t bytes = 0;
-
-    for (size_t t = 0; t < task_count; t++) {
-        bytes += strlen(tasks[t].name) * ESCAPED_BYTES + 8;
-        bytes += event_logit_width(&tasks[t]) * 20;
-    }
-    return bytes;
-}
-
 size_t
 label_bytes_max(const struct event_task *tasks, size_t task_count,
                 size_t event_bytes)
 {
     size_t texts =
         SOURCE_BYTES + LABEL_TEACHER_MAX + LABEL_VERSION_MAX + LABEL_WAY_MAX;
+    size_t bytes = FRAME_BYTES + event_bytes + texts * ESCAPED_BYTES;
 
-    return FRAME_BYTES + event_bytes + texts * ESCAPED_BYTES +
-           soft_label_bytes_max(tasks, task_count);
-}
-
-size_t
-label_imagined_bytes_max(const struct label *label)
-{
-    size_t bytes = IMAGINED_BYTES;
-
-    for (size_t i = 0; i < label->imagined_count; i++)
-        bytes += IMAGINED_BYTES + label->imagined[i].event_bytes +
-                 soft_label_bytes_max(label->tasks, label->task_count);
+    for (size_t t = 0; t < task_count; t++) {
+        bytes += strlen(tasks[t].name) * ESCAPED_BYTES + 8;
+        bytes += event_logit_width(&tasks[t]) * 20;
+    }
     return bytes;
 }
 

@@ -88,11 +88,9 @@ must_check enum status label_write(const struct label *label, char *buf,
                                    struct error *err);
 
 /* label_bytes_max is room for any label of these tasks and an event of at most
- * event_bytes, without imagined ones; label_imagined_bytes_max is what those
- * that a label has need beside that. */
+ * event_bytes, without imagined ones. */
 size_t label_bytes_max(const struct event_task *tasks, size_t task_count,
                        size_t event_bytes);
-size_t label_imagined_bytes_max(const struct label *label);
 
 /*
  * record_source reads the source out of a label record or a dead letter

@@ -7,8 +7,8 @@
 /*
  * Calibration of a task's answers: what is served is z' = scale * z + shift,
  * so that a model which listened to a teacher is right on average all the
- * same. Both follow the outcomes alone, by Newton's method on sums that fade
- * as those of a contest do, and change nothing that the model learns. Of a
+ * same. Both follow the outcomes alone, by Newton's method on sums that fade,
+ * half as fast as those of a contest, and change nothing that it learns. Of a
  * class task the scale alone counts: a shift of all classes is none.
  *
  * Thread: any. Allocates: nothing.

@@ -9,7 +9,7 @@
  */
 #include "stages/serve/host.h"
 
-#include "stages/checkpoint/versions.h"
+#include "stages/checkpoint/checkpoint.h"
 #include "stages/serve/response.h"
 
 #include "daemon/base/clock.h"
@@ -25,9 +25,9 @@
 
 #define HOST_MAGIC   0x484f5354u
 #define ROUNDS       2
-#define SPARES_MAX   256   /* jobs kept for later requests */
-#define BYTES_KEPT   65536 /* of a spare job's body and answer */
-#define ANSWER_MAX   ((size_t)1 << 30)
+#define SPARES_MAX   256                 /* jobs kept for later requests */
+#define BYTES_KEPT   65536               /* of a spare job's body and answer */
+#define ANSWER_MAX   ((size_t)256 << 20) /* below what all may have */
 #define NS_PER_MS    UINT64_C(1000000)
 #define RETRIES_SKIP 30 /* refreshes before a bad version is tried again */
 
@@ -191,7 +191,6 @@ fill_round(struct host *h, struct round *r)
         rows += job->rows_guess;
         *end = job;
         end = &job->next;
-        r->job_count++;
     }
     if (h->first == NULL)
         h->last = NULL;
@@ -364,7 +363,7 @@ host_refresh(struct host *h)
     }
 }
 
-bool
+void
 host_adopt(struct host *h)
 {
     OBJ_CHECK(h, HOST_MAGIC);
@@ -376,7 +375,7 @@ host_adopt(struct host *h)
         error_clear(&h->error);
     }
     if (h->newer == NULL)
-        return false;
+        return;
     assert(h->retired == NULL);
     log_info("version_served", "model=%s version=%s before=%s", h->name,
              h->newer->number_text, h->current->number_text);
@@ -384,7 +383,6 @@ host_adopt(struct host *h)
     h->current = h->newer;
     h->newer = NULL;
     h->counters.reloads++;
-    return true;
 }
 
 /* ---- the host ---- */

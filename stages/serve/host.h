@@ -74,10 +74,10 @@ must_check enum status host_ask(struct host *h, struct http_exchange *x,
  * A newer version is looked for and loaded by host_refresh, on a thread that
  * may block; it is not called before host_may_refresh says so, on the loop,
  * nor before host_adopt was, on the loop, after the last time. host_adopt makes
- * what was loaded the current version and says whether there is one.
+ * what was loaded the current version.
  */
 bool host_may_refresh(const struct host *h);
 void host_refresh(struct host *h);
-bool host_adopt(struct host *h);
+void host_adopt(struct host *h);
 
 #endif

@@ -64,7 +64,7 @@ each_value(const struct version *v, const struct version_output *o,
                 value = o->task == TASK_CLASS
                             ? (float)exp((double)logits[i] - total)
                             : sigmoid(value);
-            is_finite = is_finite && isfinite(value);
+            is_finite = is_finite && isfinite(logits[i]) && isfinite(value);
             *at = put(*at, isfinite(value) ? value : 0.0f);
         }
         logits += v->logit_count;

@@ -38,7 +38,6 @@ struct round {
     struct version *version;
     const char *model; /* its name in answers */
     struct job *first;
-    size_t job_count;
     /* What it did: */
     size_t calls; /* of the model */
     size_t rows;

@@ -70,7 +70,7 @@ on_loaded(void *ctx, void *item)
 {
     struct server *s = ctx;
 
-    (void)host_adopt(item);
+    host_adopt(item);
     for (size_t i = 0; i < s->routes.host_count; i++) {
         if (s->hosts[i] == item)
             s->is_refreshing[i] = false;

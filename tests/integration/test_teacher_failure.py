@@ -243,6 +243,30 @@ class TestOutage(TeacherCase):
                           if x["soft_label"] or "teacher" in x], [])
         self.assertEqual(self.dead(), [])
 
+    def test_what_a_deadline_cuts_off_is_not_dead(self):
+        """A server that refuses everything: that is an outage, also of rows
+        that were refused already when their time was over."""
+        self.events(100)
+        with Hostile() as server:
+            server.then("well", 2)
+            server.always("bad")
+            self.configure(server, on_failure="emit_unlabelled",
+                           deadline="300ms")
+            self.run_it()
+        self.assertEqual(len(self.labels()) + len(self.dead()), 100)
+        self.assertLessEqual(len(self.dead()), 16)
+
+    def test_event_that_is_too_long_for_a_request(self):
+        """The last one, behind which nothing else comes."""
+        self.events(20)
+        self.rows[-1]["user"] = "u" * 3000
+        self.write("events.ndjson",
+                   "".join(json.dumps(r) + "\n" for r in self.rows))
+        with Hostile() as server:
+            self.configure(server, body_max="2KiB", batch_max=4)
+            self.run_it()
+            self.check([self.rows[-1]["user"]])
+
     def test_retry_after_is_honored(self):
         self.events(16)
         with Hostile() as server:

@@ -143,6 +143,14 @@ test_what_is_not_finite_is_no_answer(void)
             STATUS_INTERNAL);
         CHECK_HAS(err.text, "not finite");
         logits[1 * LOGITS + 4] = -2.5F;
+        /* Nor is a probability that would be a number all the same. */
+        logits[1 * LOGITS] = NAN;
+        request.output_count = 1;
+        bytes_clear(&answer);
+        CHECK_INT(
+            response_write(&answer, &json_len, "m", &version, &request, &err),
+            STATUS_INTERNAL);
+        logits[1 * LOGITS] = 0;
         forget();
     }
 }
