@@ -6,15 +6,15 @@
  */
 #include "stages/model/lookup.h"
 
+#include "daemon/base/prefetch.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NO_ENTRY   UINT32_MAX
-#define UPDATES    4  /* rows changed at a time */
-#define AHEAD      32 /* rows asked of the caches in advance */
-#define LINE_BYTES ((size_t)64)
-#define LOOK_BYTES ((size_t)512) /* of a row, asked for at most */
+#define NO_ENTRY UINT32_MAX
+#define UPDATES  4  /* rows changed at a time */
+#define AHEAD    32 /* rows asked of the caches in advance */
 
 enum status
 lookup_init(struct lookup *l, size_t batch_max, struct error *err)
@@ -332,13 +332,8 @@ static void
 ask_rows(const struct lookup *l, const uint32_t *entries, size_t n,
          size_t bytes)
 {
-    for (size_t i = 0; i < n; i++) {
-        const char *row = (const char *)l->rows[entries[i]];
-
-        for (size_t at = 0; at < bytes; at += LINE_BYTES)
-            __builtin_prefetch(row + at, 1);
-        __builtin_prefetch(row + bytes - 1, 1);
-    }
+    for (size_t i = 0; i < n; i++)
+        prefetch_bytes(l->rows[entries[i]], bytes);
 }
 
 void
@@ -352,7 +347,6 @@ lookup_learn(struct lookup *l, struct matrix dx, struct matrix dz,
     size_t count = chain_entries(l);
     struct row_update updates[UPDATES];
 
-    bytes = bytes < LOOK_BYTES ? bytes : LOOK_BYTES;
     ask_rows(l, l->first, at_most(count, AHEAD), bytes);
     for (size_t u = 0; u < count; u += UPDATES) {
         size_t n = at_most(count - u, UPDATES);

@@ -7,14 +7,13 @@
 
 #include "daemon/base/hash.h"
 #include "daemon/base/object.h"
+#include "daemon/base/prefetch.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_BYTES     ((size_t)64)
-#define LOOK_BYTES     ((size_t)512) /* of a row, asked for at most */
-#define EXPIRY_ROWS    1024u         /* looked at in one call */
+#define EXPIRY_ROWS    1024u /* looked at in one call */
 #define CANDIDATES_MIN 1024u
 
 static uint64_t
@@ -247,8 +246,6 @@ table_new(struct table **out, const struct table_spec *spec, struct error *err)
     if (!table_store_init(&t->candidates, candidate_max, 0))
         goto nomem;
     t->look_bytes = sizeof(struct row_meta) + spec->width * sizeof(float);
-    if (t->look_bytes > LOOK_BYTES)
-        t->look_bytes = LOOK_BYTES;
     memset(table_store_payload(&t->rows, 0), 0, spec->width * sizeof(float));
     table_fill_state(t, 0);
     *out = t;
@@ -286,20 +283,8 @@ table_ask(const struct table *t, const uint64_t *ids, size_t n,
         p->id = ids[i];
         p->hash = table_hash(ids[i]);
         p->line = table_index_line(&t->rows.index, p->hash);
-        __builtin_prefetch(p->line);
+        prefetch(p->line);
     }
-}
-
-/* Asks the caches for the first bytes of what is at that address. */
-static void
-ask_bytes(const void *at, size_t bytes)
-{
-    const char *first = at;
-
-    __builtin_prefetch(first);
-    for (size_t i = LINE_BYTES; i < bytes - 1; i += LINE_BYTES)
-        __builtin_prefetch(first + i);
-    __builtin_prefetch(first + bytes - 1);
 }
 
 void
@@ -313,12 +298,11 @@ table_aim(const struct table *t, struct table_probe *probes, size_t n)
 
         p->row = table_index_guess(x, p->line, p->hash);
         p->payload = table_store_payload(&t->rows, p->row);
-        ask_bytes(meta_of(p), t->look_bytes);
+        prefetch_bytes(meta_of(p), t->look_bytes);
     }
     for (size_t i = 0; t->spec.admit_after > 1 && i < n; i++) {
         if (probes[i].row == 0)
-            __builtin_prefetch(
-                table_index_line(&t->candidates.index, probes[i].hash));
+            prefetch(table_index_line(&t->candidates.index, probes[i].hash));
     }
 }
 
