@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ids to inputs and back. Entries of one row are chained before it is updated;
- * a row that came once (most, with many ids) is updated straight from the
- * gradient of the inputs, without a copy.
+ * Ids to inputs and back. Entries of one id are chained, and its row is updated
+ * when the last of them has its gradient; a row that came once (most, with many
+ * ids) is updated straight from the gradient of the inputs, without a copy.
  */
 #include "stages/model/lookup.h"
 
@@ -19,6 +19,8 @@
 enum status
 lookup_init(struct lookup *l, size_t batch_max, struct error *err)
 {
+    const uint64_t missing = ID_MISSING;
+    struct table_probe probe;
     size_t n = batch_max * l->ids_max;
     size_t piece = LOOKUP_ROWS * l->ids_max;
 
@@ -31,15 +33,21 @@ lookup_init(struct lookup *l, size_t batch_max, struct error *err)
     l->probes[1] = calloc(piece, sizeof(*l->probes[1]));
     l->rows = calloc(n, sizeof(*l->rows));
     l->next = calloc(n, sizeof(*l->next));
-    l->first = calloc(n, sizeof(*l->first));
+    l->ids = calloc(n, sizeof(*l->ids));
+    l->heads = calloc(n, sizeof(*l->heads));
     l->starts = calloc(batch_max + 1, sizeof(*l->starts));
     l->owners = calloc(n, sizeof(*l->owners));
     l->slots = calloc((size_t)1 << l->slot_bits, sizeof(*l->slots));
     l->sums = calloc(UPDATES * (l->width + l->linear), sizeof(*l->sums));
     if (l->probes[0] == NULL || l->probes[1] == NULL || l->rows == NULL ||
-        l->next == NULL || l->first == NULL || l->starts == NULL ||
-        l->owners == NULL || l->slots == NULL || l->sums == NULL)
+        l->next == NULL || l->ids == NULL || l->heads == NULL ||
+        l->starts == NULL || l->owners == NULL || l->slots == NULL ||
+        l->sums == NULL)
         return error_set(err, STATUS_NOMEM, "model: lookup of %zu ids", n);
+    table_ask(l->table, &missing, 1, &probe);
+    table_aim(l->table, &probe, 1);
+    table_find(l->table, &probe, 1);
+    l->unknown = probe.payload;
     return STATUS_OK;
 }
 
@@ -50,7 +58,8 @@ lookup_fini(struct lookup *l)
     free(l->slots);
     free(l->owners);
     free(l->starts);
-    free(l->first);
+    free(l->heads);
+    free(l->ids);
     free(l->next);
     free(l->rows);
     free(l->probes[1]);
@@ -127,7 +136,6 @@ gather_one(struct lookup *l, const struct piece *p, struct matrix x)
         if (l->linear > 0)
             copy(to + l->linear_offset, row + l->width, l->linear);
     }
-    l->entry_count = p->end;
 }
 
 /* The mean of a row's entries. */
@@ -146,10 +154,10 @@ gather_mean(const struct lookup *l, size_t r, float *to, float *linear)
     }
 }
 
-/* empty is the payload that an empty bag takes, of row 0. */
+/* An empty bag takes row 0. */
 static void
 gather_bags(struct lookup *l, const struct columns *c, const struct piece *p,
-            float *empty, struct matrix x)
+            struct matrix x)
 {
     const uint32_t *offsets = c->features[l->column].offsets;
     const struct table_probe *probe = p->probes;
@@ -161,7 +169,7 @@ gather_bags(struct lookup *l, const struct columns *c, const struct piece *p,
         assert(entry + n + (n == 0) <= l->entry_max);
         l->starts[r] = (uint32_t)entry;
         if (n == 0)
-            l->rows[entry] = empty;
+            l->rows[entry] = l->unknown;
         for (size_t i = 0; i < n; i++)
             l->rows[entry + i] = (probe++)->payload;
         for (size_t i = 0; i < n + (n == 0); i++)
@@ -170,7 +178,6 @@ gather_bags(struct lookup *l, const struct columns *c, const struct piece *p,
         gather_mean(l, r, matrix_row(x, r) + l->offset,
                     matrix_row(x, r) + l->linear_offset);
     }
-    l->entry_count = entry;
 }
 
 void
@@ -218,20 +225,16 @@ look_up(struct lookup *l, const struct columns *c, const struct piece *p,
     table_touch(l->table, p->probes + real, p->id_count - real);
 }
 
-/* The payload of row 0, which an empty bag takes. */
-static float *
-empty_bag(struct lookup *l, bool is_changed)
+/* Says that row 0 is going to change, as it does for an empty bag. */
+static void
+touch_unknown(struct lookup *l)
 {
     const uint64_t missing = ID_MISSING;
-    struct table_probe empty;
+    struct table_probe probe;
 
-    table_ask(l->table, &missing, 1, &empty);
-    table_aim(l->table, &empty, 1);
-    if (is_changed)
-        table_touch(l->table, &empty, 1);
-    else
-        table_find(l->table, &empty, 1);
-    return empty.payload;
+    table_ask(l->table, &missing, 1, &probe);
+    table_aim(l->table, &probe, 1);
+    table_touch(l->table, &probe, 1);
 }
 
 static void
@@ -249,7 +252,9 @@ look_up_piece(struct lookup *l, const struct columns *c, size_t piece,
         gather_one(l, &p, x);
         return;
     }
-    gather_bags(l, c, &p, empty_bag(l, now_s != NULL), x);
+    if (now_s != NULL)
+        touch_unknown(l);
+    gather_bags(l, c, &p, x);
 }
 
 void
@@ -266,100 +271,145 @@ lookup_see(struct lookup *l, const struct columns *c, size_t piece,
     look_up_piece(l, c, piece, &now_s, x);
 }
 
-/*
- * Chains the entries of each row, in order, and lists the first of each; gives
- * their number. A slot of the hash holds the last entry of a row so far.
- */
-static size_t
-chain_entries(struct lookup *l)
+/* The ids of all entries of a batch. */
+static const uint64_t *
+list_ids(struct lookup *l, const struct columns *c, size_t *count)
+{
+    const struct column *f = &c->features[l->column];
+    size_t entry = 0;
+
+    *count = c->row_count;
+    if (l->kind != FEATURE_BAG)
+        return f->ids;
+    for (size_t r = 0; r < c->row_count; r++) {
+        size_t n = f->offsets[r + 1] - f->offsets[r];
+
+        assert(entry + n + (n == 0) <= l->entry_max);
+        if (n == 0)
+            l->ids[entry++] = ID_MISSING;
+        memcpy(l->ids + entry, f->ids + f->offsets[r], n * sizeof(*l->ids));
+        entry += n;
+    }
+    *count = entry;
+    return l->ids;
+}
+
+void
+lookup_chain(struct lookup *l, const struct columns *c)
 {
     uint32_t mask = (1U << l->slot_bits) - 1U;
-    size_t count = 0;
+    size_t count;
+    const uint64_t *ids = list_ids(l, c, &count);
 
+    /* A slot holds the last entry of an id so far. */
     memset(l->slots, 0xff, sizeof(*l->slots) << l->slot_bits);
-    for (uint32_t e = 0; e < l->entry_count; e++) {
-        uint64_t hash = (uintptr_t)l->rows[e] * UINT64_C(0x9E3779B97F4A7C15);
+    l->has_unknown = false;
+    for (uint32_t e = 0; e < count; e++) {
+        uint64_t hash = ids[e] * UINT64_C(0x9E3779B97F4A7C15);
         uint32_t at = (uint32_t)(hash >> (64U - l->slot_bits));
         uint32_t last = l->slots[at];
 
-        while (last != NO_ENTRY && l->rows[last] != l->rows[e]) {
+        while (last != NO_ENTRY && ids[last] != ids[e]) {
             at = (at + 1U) & mask;
             last = l->slots[at];
         }
         l->next[e] = NO_ENTRY;
         l->slots[at] = e;
-        if (last == NO_ENTRY)
-            l->first[count++] = e;
-        else
+        l->heads[e] = e;
+        if (last != NO_ENTRY) {
+            l->heads[e] = l->heads[last];
             l->next[last] = e;
+        }
     }
-    return count;
 }
 
-/* Sums into dx's own floats of entry e, which leads a row, and lends them. */
-static const float *
-sum_in_place(const struct lookup *l, uint32_t e, struct matrix dx)
+/* Adds the gradient of entry e to a sum (D + L). */
+static void
+add_entry(const struct lookup *l, uint32_t e, struct matrix dx,
+          struct matrix dz, float *sum)
 {
-    float *g = matrix_row(dx, e) + l->offset;
+    bool is_bag = l->kind == FEATURE_BAG;
+    size_t r = is_bag ? l->owners[e] : e;
+    float scale = 1.0F;
 
+    if (is_bag)
+        scale = 1.0F / (float)(l->starts[r + 1] - l->starts[r]);
+    add_scaled(sum, matrix_row(dx, r) + l->offset, scale, l->width);
+    add_scaled(sum + l->width, matrix_row(dz, r), scale, l->linear);
+}
+
+/*
+ * The gradient of the row that an id has got by its last entry. Entries from
+ * before it was admitted are row 0's. Alone and without linear weights it is
+ * summed in dx's own floats, which are lent, else in sum (D + L).
+ */
+static const float *
+sum_chain(const struct lookup *l, uint32_t last, struct matrix dx,
+          struct matrix dz, float *sum)
+{
+    uint32_t e = l->heads[last];
+    float *g;
+
+    while (l->rows[e] != l->rows[last])
+        e = l->next[e];
+    if (l->kind == FEATURE_BAG || l->linear > 0) {
+        memset(sum, 0, (l->width + l->linear) * sizeof(*sum));
+        for (; e != NO_ENTRY; e = l->next[e])
+            add_entry(l, e, dx, dz, sum);
+        return sum;
+    }
+    g = matrix_row(dx, e) + l->offset;
     for (e = l->next[e]; e != NO_ENTRY; e = l->next[e])
         add_scaled(g, matrix_row(dx, e) + l->offset, 1.0F, l->width);
     return g;
 }
 
-/* The same into sum (D + L), for bags, and where there are linear weights. */
-static const float *
-sum_apart(const struct lookup *l, uint32_t e, struct matrix dx,
-          struct matrix dz, float *sum)
-{
-    bool is_bag = l->kind == FEATURE_BAG;
-
-    memset(sum, 0, (l->width + l->linear) * sizeof(*sum));
-    for (; e != NO_ENTRY; e = l->next[e]) {
-        size_t r = is_bag ? l->owners[e] : e;
-        float scale = 1.0F;
-
-        if (is_bag)
-            scale = 1.0F / (float)(l->starts[r + 1] - l->starts[r]);
-        add_scaled(sum, matrix_row(dx, r) + l->offset, scale, l->width);
-        add_scaled(sum + l->width, matrix_row(dz, r), scale, l->linear);
-    }
-    return sum;
-}
-
-/* Asks the caches for the rows of n entries, which are about to change. */
+/* Row 0: of all ids that have none. */
 static void
-ask_rows(const struct lookup *l, const uint32_t *entries, size_t n,
-         size_t bytes)
+learn_unknown(struct lookup *l, size_t entry_count, struct matrix dx,
+              struct matrix dz, const struct optimizer *o, const struct pace *p)
 {
-    for (size_t i = 0; i < n; i++)
-        prefetch_bytes(l->rows[entries[i]], bytes);
+    size_t width = l->width + l->linear;
+    struct row_update update = {l->unknown, l->sums};
+
+    memset(l->sums, 0, width * sizeof(*l->sums));
+    for (uint32_t e = 0; e < entry_count; e++) {
+        if (l->rows[e] == l->unknown)
+            add_entry(l, e, dx, dz, l->sums);
+    }
+    optimizer_apply_rows(o, p, &update, 1, width);
 }
 
 void
-lookup_learn(struct lookup *l, struct matrix dx, struct matrix dz,
+lookup_learn(struct lookup *l, const struct columns *c, size_t first,
+             size_t end, struct matrix dx, struct matrix dz,
              const struct optimizer *o, const struct pace *p)
 {
-    bool is_plain = l->kind != FEATURE_BAG && l->linear == 0;
+    bool is_bag = l->kind == FEATURE_BAG;
     size_t width = l->width + l->linear;
     size_t bytes =
         (width + optimizer_state_width(o->kind, width)) * sizeof(float);
-    size_t count = chain_entries(l);
+    size_t begin = is_bag ? l->starts[first] : first;
+    size_t stop = is_bag ? l->starts[end] : end;
     struct row_update updates[UPDATES];
+    size_t n = 0;
 
-    ask_rows(l, l->first, at_most(count, AHEAD), bytes);
-    for (size_t u = 0; u < count; u += UPDATES) {
-        size_t n = at_most(count - u, UPDATES);
-        size_t later = at_most(u + AHEAD, count);
-        const uint32_t *first = l->first + u;
-
-        ask_rows(l, l->first + later, at_most(count - later, UPDATES), bytes);
-        for (size_t i = 0; i < n; i++) {
-            updates[i].row = l->rows[first[i]];
-            updates[i].g =
-                is_plain ? sum_in_place(l, first[i], dx)
-                         : sum_apart(l, first[i], dx, dz, l->sums + i * width);
+    for (size_t e = begin; e < at_most(begin + AHEAD, stop); e++)
+        prefetch_bytes(l->rows[e], bytes);
+    for (size_t e = begin; e < stop; e++) {
+        if (e + AHEAD < stop)
+            prefetch_bytes(l->rows[e + AHEAD], bytes);
+        l->has_unknown |= l->rows[e] == l->unknown;
+        if (l->next[e] != NO_ENTRY || l->rows[e] == l->unknown)
+            continue;
+        updates[n].row = l->rows[e];
+        updates[n].g = sum_chain(l, (uint32_t)e, dx, dz, l->sums + n * width);
+        if (++n == UPDATES) {
+            optimizer_apply_rows(o, p, updates, n, width);
+            n = 0;
         }
-        optimizer_apply_rows(o, p, updates, n, width);
     }
+    optimizer_apply_rows(o, p, updates, n, width);
+    if (end == c->row_count && l->has_unknown)
+        learn_unknown(l, stop, dx, dz, o, p);
 }

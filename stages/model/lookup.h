@@ -36,13 +36,15 @@ struct lookup {
 
     struct table_probe *probes[2]; /* (LOOKUP_ROWS * ids_max) of a piece */
     size_t entry_max;
-    size_t entry_count;
     float **rows;     /* (entry_max) payloads */
-    uint32_t *next;   /* (entry_max) the next entry of the same row */
-    uint32_t *first;  /* (entry_max) first entry of each distinct row */
+    float *unknown;   /* payload of row 0 */
+    bool has_unknown; /* an entry has it */
+    uint64_t *ids;    /* BAG (entry_max) of the entries */
+    uint32_t *next;   /* (entry_max) the next entry of the same id, or none */
+    uint32_t *heads;  /* (entry_max) the first, known for the last one */
     uint32_t *starts; /* BAG (B + 1) first entry of each row of the batch */
     uint32_t *owners; /* BAG (entry_max) row of the batch */
-    uint32_t *slots;  /* (1 << slot_bits) a hash of rows: entry, or none */
+    uint32_t *slots;  /* (1 << slot_bits) a hash of ids: entry, or none */
     unsigned slot_bits;
     float *sums; /* (some, D + L) gradients */
 };
@@ -77,14 +79,20 @@ void lookup_find(struct lookup *l, const struct columns *c, size_t piece,
 void lookup_see(struct lookup *l, const struct columns *c, size_t piece,
                 int64_t now_s, struct matrix x);
 
+/* lookup_chain finds which entries of a batch have the same id, before the
+ * first lookup_see of it. */
+void lookup_chain(struct lookup *l, const struct columns *c);
+
 /*
- * lookup_learn sums the gradients of each distinct row of the pieces seen and
- * updates it once.
+ * lookup_learn updates, once, each row whose last entry in the batch is one of
+ * rows [first, end) of the batch, by the sum of its gradients. The parts of a
+ * batch come in order, each when it has been seen; row 0 comes with the last.
  *
  * dx (B, N) read, and the feature's own columns used for sums
  * dz (B, .) read
  */
-void lookup_learn(struct lookup *l, struct matrix dx, struct matrix dz,
+void lookup_learn(struct lookup *l, const struct columns *c, size_t first,
+                  size_t end, struct matrix dx, struct matrix dz,
                   const struct optimizer *o, const struct pace *p);
 
 #endif

@@ -165,7 +165,7 @@ struct task_loss {
 struct step {
     double loss;          /* the objective's value, mean over the batch */
     double gradient_norm; /* dense, before clipping */
-    bool is_skipped;      /* loss or gradient not finite: nothing changed */
+    bool is_skipped;      /* loss or gradient not finite: see model_step */
 };
 
 struct model;
@@ -202,8 +202,11 @@ void model_predict(struct model *m, const struct columns *c, float *logits);
  * logits     (B, model_logit_count) written, before learning; may be NULL
  * losses     (task_count) written; may be NULL
  *
- * A loss or gradient that is not finite changes no parameter
- * (step->is_skipped). Allocates: table blocks at most.
+ * A loss or gradient that is not finite reaches no parameter, and the step is
+ * skipped (step->is_skipped): dense parameters stay, and so do all rows of
+ * tables but, with one thread, those that earlier parts of the batch (256 rows
+ * each) had the last word on, and which have learned from these. Allocates:
+ * table blocks at most.
  */
 void model_step(struct model *m, const struct columns *c,
                 const struct objective *objectives, float *logits,

@@ -4,7 +4,9 @@
  * team in each: look ids up (by table), forth and back (by rows), then, once
  * the sums are known to be finite, change (dense by range, tables by table).
  * Who does what is fixed by number and gradients are summed in that order. Who
- * is alone looks up each chunk right before it goes forth.
+ * is alone looks up each chunk right before it goes forth, and when it has come
+ * back changes those rows of tables that no later chunk has, while they and
+ * their pages' addresses are at hand.
  */
 #include "stages/model/adapter.h"
 #include "stages/model/calibrate.h"
@@ -69,6 +71,14 @@ look_up(struct model *m, size_t table, size_t step, size_t first, size_t n,
     }
 }
 
+/* Chains the ids of one's own tables. */
+static void
+chain_ids(struct model *m, size_t number)
+{
+    for (size_t i = number; i < m->lookup_count; i += m->spec.threads)
+        lookup_chain(&m->lookups[i], m->batch);
+}
+
 static void
 find_part(void *ctx, size_t number)
 {
@@ -83,6 +93,7 @@ see_part(void *ctx, size_t number)
     struct model *m = ctx;
     int64_t now_s = m->counters[COUNTER_CLOCK_MS] / 1000;
 
+    chain_ids(m, number);
     look_up(m, number, m->spec.threads, 0, m->batch->row_count, &now_s);
 }
 
@@ -246,6 +257,30 @@ row_losses(struct model *m, struct worker *w, size_t t, size_t r, float *dz)
         soft_row(m, w, t, r, dz);
 }
 
+/* Teaches one's own tables what rows [first, end) have to say. */
+static void
+learn_tables(struct model *m, size_t number, size_t first, size_t end)
+{
+    size_t B = m->batch->row_count;
+    struct matrix dx = pass_gradient(m, 0, B);
+    struct matrix dz = matrix_view(m->logits_gradient, B, m->L + m->A);
+
+    for (size_t i = number; i < m->lookup_count; i += m->spec.threads)
+        lookup_learn(&m->lookups[i], m->batch, first, end, dx, dz,
+                     &m->spec.tables, &m->table_pace);
+}
+
+/* Whether what one of the team has found is fit to be learned. */
+static bool
+is_finite_so_far(const struct model *m, const struct worker *w)
+{
+    float largest;
+
+    memcpy(&largest, &w->largest, sizeof(largest));
+    return isfinite(w->objective) &&
+           largest <= GRADIENT_MAX / (float)m->batch->row_count;
+}
+
 static void
 learn_part(void *ctx, size_t number)
 {
@@ -262,6 +297,8 @@ learn_part(void *ctx, size_t number)
     w->objective = 0.0;
     w->largest = 0;
     range(m->batch->row_count, m->spec.threads, number, &first, &end);
+    if (m->spec.threads == 1)
+        chain_ids(m, 0);
     for (; first < end; first += n) {
         n = chunk_length(m, first, end);
         if (m->spec.threads == 1)
@@ -274,6 +311,8 @@ learn_part(void *ctx, size_t number)
                 row_losses(m, w, t, r, m->logits_gradient + r * width);
         }
         pass_backward(m, w, first, n);
+        if (m->spec.threads == 1 && is_finite_so_far(m, w))
+            learn_tables(m, 0, first, first + n);
     }
 }
 
@@ -306,16 +345,10 @@ static void
 change_part(void *ctx, size_t number)
 {
     struct model *m = ctx;
-    size_t B = m->batch->row_count;
-    struct matrix dx = pass_gradient(m, 0, B);
-    struct matrix dz = matrix_view(m->logits_gradient, B, m->L + m->A);
 
     learn_dense(m, number);
-    for (size_t i = number; i < m->lookup_count; i += m->spec.threads) {
-        struct lookup *l = &m->lookups[i];
-
-        lookup_learn(l, dx, dz, &m->spec.tables, &m->table_pace);
-    }
+    if (m->spec.threads > 1)
+        learn_tables(m, number, 0, m->batch->row_count);
     for (size_t i = number; i < m->numeric_count; i += m->spec.threads) {
         const struct model_feature *f = m->numerics[i].feature;
         const struct column *c = &m->batch->features[f->column];
@@ -472,7 +505,6 @@ static bool
 sum_up(struct model *m, struct step *step)
 {
     struct worker *w = &m->workers[0];
-    float largest;
 
     for (size_t i = 1; i < m->spec.threads; i++) {
         const struct worker *other = &m->workers[i];
@@ -490,23 +522,28 @@ sum_up(struct model *m, struct step *step)
             w->losses[t].adapter_rows += other->losses[t].adapter_rows;
         }
     }
-    memcpy(&largest, &w->largest, sizeof(largest));
     step->loss = w->objective;
     step->gradient_norm = sqrt(sum_squares(w->gradient, m->float_count));
-    return isfinite(step->loss) &&
-           step->gradient_norm <= (double)GRADIENT_MAX &&
-           largest <= GRADIENT_MAX / (float)m->batch->row_count;
+    return is_finite_so_far(m, w) &&
+           step->gradient_norm <= (double)GRADIENT_MAX;
+}
+
+/* The pace of this step, as if it were not skipped. */
+static void
+set_pace(struct model *m)
+{
+    uint64_t n = (uint64_t)m->counters[COUNTER_EXAMPLES];
+    uint64_t update = (uint64_t)m->counters[COUNTER_UPDATES] + 1;
+
+    m->dense_pace = optimizer_pace(&m->spec.dense, n, update);
+    m->table_pace = optimizer_pace(&m->spec.tables, n, update);
 }
 
 static void
 change(struct model *m, const struct step *step)
 {
-    uint64_t n = (uint64_t)m->counters[COUNTER_EXAMPLES];
-    uint64_t update = (uint64_t)m->counters[COUNTER_UPDATES];
     double clip = (double)m->spec.dense.clip_norm;
 
-    m->dense_pace = optimizer_pace(&m->spec.dense, n, update);
-    m->table_pace = optimizer_pace(&m->spec.tables, n, update);
     m->dense_scale = 1.0F;
     if (clip > 0.0 && step->gradient_norm > clip)
         m->dense_scale = (float)(clip / step->gradient_norm);
@@ -531,12 +568,13 @@ model_step(struct model *m, const struct columns *c,
         event_clock_advance(counters[COUNTER_CLOCK_MS], c->time_ms,
                             columns_real(c), m->times, m->clock_step_ms);
     plan_losses(m, objectives);
+    counters[COUNTER_STEPS]++;
+    counters[COUNTER_EXAMPLES] += (int64_t)columns_real(c);
+    set_pace(m);
     if (m->spec.threads > 1)
         helpers_run(m->helpers, see_part, m);
     helpers_run(m->helpers, learn_part, m);
     step->is_skipped = !sum_up(m, step);
-    counters[COUNTER_STEPS]++;
-    counters[COUNTER_EXAMPLES] += (int64_t)columns_real(c);
     if (step->is_skipped) {
         helpers_run(m->helpers, expire_part, m);
     } else {
