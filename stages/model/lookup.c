@@ -392,6 +392,7 @@ lookup_learn(struct lookup *l, const struct columns *c, size_t first,
     size_t begin = is_bag ? l->starts[first] : first;
     size_t stop = is_bag ? l->starts[end] : end;
     struct row_update updates[UPDATES];
+    bool has_unknown = false;
     size_t n = 0;
 
     for (size_t e = begin; e < at_most(begin + AHEAD, stop); e++)
@@ -399,7 +400,7 @@ lookup_learn(struct lookup *l, const struct columns *c, size_t first,
     for (size_t e = begin; e < stop; e++) {
         if (e + AHEAD < stop)
             prefetch_bytes(l->rows[e + AHEAD], bytes);
-        l->has_unknown |= l->rows[e] == l->unknown;
+        has_unknown |= l->rows[e] == l->unknown;
         if (l->next[e] != NO_ENTRY || l->rows[e] == l->unknown)
             continue;
         updates[n].row = l->rows[e];
@@ -410,6 +411,7 @@ lookup_learn(struct lookup *l, const struct columns *c, size_t first,
         }
     }
     optimizer_apply_rows(o, p, updates, n, width);
+    l->has_unknown |= has_unknown;
     if (end == c->row_count && l->has_unknown)
         learn_unknown(l, stop, dx, dz, o, p);
 }

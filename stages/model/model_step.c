@@ -32,6 +32,15 @@ range(size_t n, size_t parts, size_t number, size_t *first, size_t *end)
     *end = n * (number + 1) / parts;
 }
 
+/* The tables of one of the team lie side by side, and so do the inputs that it
+ * writes: no two write to the same line, or to neighbors that caches fetch
+ * together. */
+static void
+own_tables(const struct model *m, size_t number, size_t *first, size_t *end)
+{
+    range(m->lookup_count, m->spec.threads, number, first, end);
+}
+
 /* The whole batch's inputs, and linear weights behind them. */
 static struct matrix
 batch_inputs(const struct model *m)
@@ -40,14 +49,14 @@ batch_inputs(const struct model *m)
 }
 
 /*
- * Looks rows [first, first + n) up in every step-th table. In each turn a table
- * finds one piece, aims at the one after and asks for the one after that: so
- * the misses of all tables and of several pieces overlap, also when the batch
- * is small.
+ * Looks rows [first, first + n) up in some tables. In each turn a table finds
+ * one piece, aims at the one after and asks for the one after that: so the
+ * misses of all tables and of several pieces overlap, also when the batch is
+ * small.
  */
 static void
-look_up(struct model *m, size_t table, size_t step, size_t first, size_t n,
-        const int64_t *now_s)
+look_up(struct model *m, size_t first_table, size_t end_table, size_t first,
+        size_t n, const int64_t *now_s)
 {
     const struct columns *c = m->batch;
     size_t piece = first / LOOKUP_ROWS;
@@ -56,7 +65,7 @@ look_up(struct model *m, size_t table, size_t step, size_t first, size_t n,
 
     assert(first % LOOKUP_ROWS == 0);
     for (size_t turn = piece; turn < end + 2; turn++) {
-        for (size_t i = table; i < m->lookup_count; i += step) {
+        for (size_t i = first_table; i < end_table; i++) {
             struct lookup *l = &m->lookups[i];
 
             if (turn >= piece + 2 && now_s != NULL)
@@ -71,11 +80,10 @@ look_up(struct model *m, size_t table, size_t step, size_t first, size_t n,
     }
 }
 
-/* Chains the ids of one's own tables. */
 static void
-chain_ids(struct model *m, size_t number)
+chain_ids(struct model *m, size_t first_table, size_t end_table)
 {
-    for (size_t i = number; i < m->lookup_count; i += m->spec.threads)
+    for (size_t i = first_table; i < end_table; i++)
         lookup_chain(&m->lookups[i], m->batch);
 }
 
@@ -83,8 +91,11 @@ static void
 find_part(void *ctx, size_t number)
 {
     struct model *m = ctx;
+    size_t first;
+    size_t end;
 
-    look_up(m, number, m->spec.threads, 0, m->batch->row_count, NULL);
+    own_tables(m, number, &first, &end);
+    look_up(m, first, end, 0, m->batch->row_count, NULL);
 }
 
 static void
@@ -92,9 +103,12 @@ see_part(void *ctx, size_t number)
 {
     struct model *m = ctx;
     int64_t now_s = m->counters[COUNTER_CLOCK_MS] / 1000;
+    size_t first;
+    size_t end;
 
-    chain_ids(m, number);
-    look_up(m, number, m->spec.threads, 0, m->batch->row_count, &now_s);
+    own_tables(m, number, &first, &end);
+    chain_ids(m, first, end);
+    look_up(m, first, end, 0, m->batch->row_count, &now_s);
 }
 
 static size_t
@@ -127,7 +141,7 @@ predict_alone(struct model *m)
 
     for (size_t first = 0; first < end; first += n) {
         n = chunk_length(m, first, end);
-        look_up(m, 0, 1, first, n, NULL);
+        look_up(m, 0, m->lookup_count, first, n, NULL);
         pass_forward(m, &m->workers[0], first, n);
     }
 }
@@ -264,8 +278,11 @@ learn_tables(struct model *m, size_t number, size_t first, size_t end)
     size_t B = m->batch->row_count;
     struct matrix dx = pass_gradient(m, 0, B);
     struct matrix dz = matrix_view(m->logits_gradient, B, m->L + m->A);
+    size_t first_table;
+    size_t end_table;
 
-    for (size_t i = number; i < m->lookup_count; i += m->spec.threads)
+    own_tables(m, number, &first_table, &end_table);
+    for (size_t i = first_table; i < end_table; i++)
         lookup_learn(&m->lookups[i], m->batch, first, end, dx, dz,
                      &m->spec.tables, &m->table_pace);
 }
@@ -298,11 +315,11 @@ learn_part(void *ctx, size_t number)
     w->largest = 0;
     range(m->batch->row_count, m->spec.threads, number, &first, &end);
     if (m->spec.threads == 1)
-        chain_ids(m, 0);
+        chain_ids(m, 0, m->lookup_count);
     for (; first < end; first += n) {
         n = chunk_length(m, first, end);
         if (m->spec.threads == 1)
-            look_up(m, 0, 1, first, n, &now_s);
+            look_up(m, 0, m->lookup_count, first, n, &now_s);
         pass_forward(m, w, first, n);
         memset(m->logits_gradient + first * width, 0,
                n * width * sizeof(float));
@@ -336,8 +353,11 @@ static void
 expire_part(void *ctx, size_t number)
 {
     struct model *m = ctx;
+    size_t first;
+    size_t end;
 
-    for (size_t i = number; i < m->lookup_count; i += m->spec.threads)
+    own_tables(m, number, &first, &end);
+    for (size_t i = first; i < end; i++)
         table_expire(m->lookups[i].table, m->counters[COUNTER_CLOCK_MS] / 1000);
 }
 
