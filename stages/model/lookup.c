@@ -6,6 +6,7 @@
  */
 #include "stages/model/lookup.h"
 
+#include "daemon/base/hash.h"
 #include "daemon/base/prefetch.h"
 
 #include <assert.h>
@@ -16,11 +17,22 @@
 #define UPDATES  4  /* rows changed at a time */
 #define AHEAD    32 /* rows asked of the caches in advance */
 
-enum status
-lookup_init(struct lookup *l, size_t batch_max, struct error *err)
+/* Finds row 0, which an empty bag takes, and says that it may change. */
+static void
+touch_unknown(struct lookup *l)
 {
     const uint64_t missing = ID_MISSING;
     struct table_probe probe;
+
+    table_ask(l->table, &missing, 1, &probe);
+    table_aim(l->table, &probe, 1);
+    table_touch(l->table, &probe, 1);
+    l->unknown = probe.payload;
+}
+
+enum status
+lookup_init(struct lookup *l, size_t batch_max, struct error *err)
+{
     size_t n = batch_max * l->ids_max;
     size_t piece = LOOKUP_ROWS * l->ids_max;
 
@@ -44,10 +56,7 @@ lookup_init(struct lookup *l, size_t batch_max, struct error *err)
         l->starts == NULL || l->owners == NULL || l->slots == NULL ||
         l->sums == NULL)
         return error_set(err, STATUS_NOMEM, "model: lookup of %zu ids", n);
-    table_ask(l->table, &missing, 1, &probe);
-    table_aim(l->table, &probe, 1);
-    table_find(l->table, &probe, 1);
-    l->unknown = probe.payload;
+    touch_unknown(l);
     return STATUS_OK;
 }
 
@@ -225,18 +234,6 @@ look_up(struct lookup *l, const struct columns *c, const struct piece *p,
     table_touch(l->table, p->probes + real, p->id_count - real);
 }
 
-/* Says that row 0 is going to change, as it does for an empty bag. */
-static void
-touch_unknown(struct lookup *l)
-{
-    const uint64_t missing = ID_MISSING;
-    struct table_probe probe;
-
-    table_ask(l->table, &missing, 1, &probe);
-    table_aim(l->table, &probe, 1);
-    table_touch(l->table, &probe, 1);
-}
-
 static void
 look_up_piece(struct lookup *l, const struct columns *c, size_t piece,
               const int64_t *now_s, struct matrix x)
@@ -300,12 +297,14 @@ lookup_chain(struct lookup *l, const struct columns *c)
     uint32_t mask = (1U << l->slot_bits) - 1U;
     size_t count;
     const uint64_t *ids = list_ids(l, c, &count);
+    /* By where memory happens to lie, so that nobody can choose ids that meet
+     * in one slot (multiply-shift: Dietzfelbinger 1997). */
+    uint64_t odd = hash_mix((uintptr_t)l->slots) | 1U;
 
     /* A slot holds the last entry of an id so far. */
     memset(l->slots, 0xff, sizeof(*l->slots) << l->slot_bits);
-    l->has_unknown = false;
     for (uint32_t e = 0; e < count; e++) {
-        uint64_t hash = ids[e] * UINT64_C(0x9E3779B97F4A7C15);
+        uint64_t hash = ids[e] * odd;
         uint32_t at = (uint32_t)(hash >> (64U - l->slot_bits));
         uint32_t last = l->slots[at];
 
@@ -364,20 +363,23 @@ sum_chain(const struct lookup *l, uint32_t last, struct matrix dx,
     return g;
 }
 
-/* Row 0: of all ids that have none. */
+/* Row 0 learns from all ids that have none, if there are such. */
 static void
 learn_unknown(struct lookup *l, size_t entry_count, struct matrix dx,
               struct matrix dz, const struct optimizer *o, const struct pace *p)
 {
     size_t width = l->width + l->linear;
     struct row_update update = {l->unknown, l->sums};
+    size_t updates = 0;
 
     memset(l->sums, 0, width * sizeof(*l->sums));
     for (uint32_t e = 0; e < entry_count; e++) {
-        if (l->rows[e] == l->unknown)
-            add_entry(l, e, dx, dz, l->sums);
+        if (l->rows[e] != l->unknown)
+            continue;
+        add_entry(l, e, dx, dz, l->sums);
+        updates = 1;
     }
-    optimizer_apply_rows(o, p, &update, 1, width);
+    optimizer_apply_rows(o, p, &update, updates, width);
 }
 
 void
@@ -392,7 +394,6 @@ lookup_learn(struct lookup *l, const struct columns *c, size_t first,
     size_t begin = is_bag ? l->starts[first] : first;
     size_t stop = is_bag ? l->starts[end] : end;
     struct row_update updates[UPDATES];
-    bool has_unknown = false;
     size_t n = 0;
 
     for (size_t e = begin; e < at_most(begin + AHEAD, stop); e++)
@@ -400,7 +401,6 @@ lookup_learn(struct lookup *l, const struct columns *c, size_t first,
     for (size_t e = begin; e < stop; e++) {
         if (e + AHEAD < stop)
             prefetch_bytes(l->rows[e + AHEAD], bytes);
-        has_unknown |= l->rows[e] == l->unknown;
         if (l->next[e] != NO_ENTRY || l->rows[e] == l->unknown)
             continue;
         updates[n].row = l->rows[e];
@@ -411,7 +411,6 @@ lookup_learn(struct lookup *l, const struct columns *c, size_t first,
         }
     }
     optimizer_apply_rows(o, p, updates, n, width);
-    l->has_unknown |= has_unknown;
-    if (end == c->row_count && l->has_unknown)
+    if (end == c->row_count)
         learn_unknown(l, stop, dx, dz, o, p);
 }

@@ -38,10 +38,9 @@ struct lookup {
     size_t entry_max;
     float **rows;     /* (entry_max) payloads */
     float *unknown;   /* payload of row 0 */
-    bool has_unknown; /* an entry has it */
     uint64_t *ids;    /* BAG (entry_max) of the entries */
     uint32_t *next;   /* (entry_max) the next entry of the same id, or none */
-    uint32_t *heads;  /* (entry_max) the first, known for the last one */
+    uint32_t *heads;  /* (entry_max) the first entry of the same id */
     uint32_t *starts; /* BAG (B + 1) first entry of each row of the batch */
     uint32_t *owners; /* BAG (entry_max) row of the batch */
     uint32_t *slots;  /* (1 << slot_bits) a hash of ids: entry, or none */

@@ -33,8 +33,8 @@ range(size_t n, size_t parts, size_t number, size_t *first, size_t *end)
 }
 
 /* The tables of one of the team lie side by side, and so do the inputs that it
- * writes: no two write to the same line, or to neighbors that caches fetch
- * together. */
+ * writes: only where two meet may they write to one line, or to neighbors that
+ * caches fetch together. */
 static void
 own_tables(const struct model *m, size_t number, size_t *first, size_t *end)
 {

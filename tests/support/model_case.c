@@ -82,6 +82,36 @@ outcome_make(struct outcome_column *o, const struct model_task *t,
     o->has_teacher = room(row_max, 1);
 }
 
+struct model_spec
+case_small_spec(enum optimizer_kind tables)
+{
+    static const struct model_feature user = {
+        .name = "user",
+        .kind = FEATURE_CATEGORICAL,
+        .width = 3,
+        .rows_max = 9,
+        .admit_after = 1,
+    };
+    static const struct model_task click = {
+        .name = "click", .kind = TASK_BINARY, .classes = 1};
+
+    return (struct model_spec){
+        .features = &user,
+        .feature_count = 1,
+        .tasks = &click,
+        .task_count = 1,
+        .hidden = {4},
+        .hidden_count = 1,
+        .activation = ACTIVATION_TANH,
+        .embedding_deviation = 0.5F,
+        .seed = 3,
+        .batch_max = 64,
+        .threads = 1,
+        .dense = case_optimizer(OPTIMIZER_SGD, 0.0F),
+        .tables = case_optimizer(tables, 0.1F),
+    };
+}
+
 struct columns *
 case_columns(const struct model_spec *spec, size_t row_max)
 {

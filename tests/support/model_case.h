@@ -19,6 +19,10 @@ struct optimizer case_optimizer(enum optimizer_kind kind, float rate);
 /* case_objective is hard plus soft cross-entropy at temperature 1. */
 struct objective case_objective(float hard, float soft);
 
+/* case_small_spec is of one feature, "user", 3 wide, and one task, "click",
+ * with a table that learns at rate 0.1 and dense parameters that do not. */
+struct model_spec case_small_spec(enum optimizer_kind tables);
+
 /* case_columns makes the columns that a specification reads, row_max long,
  * all rows present, weight and rate 1, no outcome and no teacher. */
 struct columns *case_columns(const struct model_spec *spec, size_t row_max);

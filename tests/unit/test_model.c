@@ -191,44 +191,14 @@ test_model_gradients_without_cross_equal_finite_differences(void)
 
 /* ---- Small models for one question each ---- */
 
-static const struct model_feature user_only[] = {
-    {.name = "user",
-     .kind = FEATURE_CATEGORICAL,
-     .width = 3,
-     .rows_max = 9,
-     .admit_after = 1},
-};
-static const struct model_task click_only[] = {
-    {.name = "click", .kind = TASK_BINARY, .classes = 1},
-};
 static const struct model_task auxiliary_only[] = {
     {.name = "click", .kind = TASK_BINARY, .classes = 1, .auxiliary = true},
 };
 
-static struct model_spec
-small_spec(enum optimizer_kind tables)
-{
-    return (struct model_spec){
-        .features = user_only,
-        .feature_count = 1,
-        .tasks = click_only,
-        .task_count = 1,
-        .hidden = {4},
-        .hidden_count = 1,
-        .activation = ACTIVATION_TANH,
-        .embedding_deviation = 0.5F,
-        .seed = 3,
-        .batch_max = 64,
-        .threads = 1,
-        .dense = case_optimizer(OPTIMIZER_SGD, 0.0F),
-        .tables = case_optimizer(tables, 0.1F),
-    };
-}
-
 static void
 test_auxiliary_loss_leaves_the_serving_head_alone(void)
 {
-    struct model_spec spec = small_spec(OPTIMIZER_SGD);
+    struct model_spec spec = case_small_spec(OPTIMIZER_SGD);
     struct objective o = case_objective(0.0F, 1.0F);
     struct columns *c;
     struct model *m;
@@ -267,7 +237,7 @@ static void
 test_gradient_scale_scales_the_trunks_gradient_alone(void)
 {
     static const float scales[] = {1.0F, 3.0F};
-    struct model_spec spec = small_spec(OPTIMIZER_SGD);
+    struct model_spec spec = case_small_spec(OPTIMIZER_SGD);
     double moved[2][2]; /* scale; auxiliary head, trunk */
 
     spec.tasks = auxiliary_only;
@@ -303,7 +273,7 @@ test_gradient_scale_scales_the_trunks_gradient_alone(void)
 static void
 test_soft_weight_warms_up_with_examples(void)
 {
-    struct model_spec spec = small_spec(OPTIMIZER_SGD);
+    struct model_spec spec = case_small_spec(OPTIMIZER_SGD);
     struct objective o = case_objective(0.0F, 1.0F);
     struct model *m;
     struct columns *c;
@@ -331,7 +301,7 @@ test_soft_weight_warms_up_with_examples(void)
 static void
 test_missing_parts_do_not_shrink_the_others(void)
 {
-    struct model_spec spec = small_spec(OPTIMIZER_SGD);
+    struct model_spec spec = case_small_spec(OPTIMIZER_SGD);
     struct objective o = case_objective(1.0F, 1.0F);
     struct model *m = case_model(&spec);
     struct columns *c = case_columns(&spec, 4);
@@ -481,7 +451,9 @@ test_threads_change_the_result_by_rounding_alone(void)
     }
 }
 
-/* A batch of more than a chunk, whose last row is bad. */
+/* A batch of three chunks, whose last row is bad. All users come in the last
+ * chunk too, so no row of theirs may have learned; with one thread those items
+ * have that only came before it. */
 static void
 check_late_row(size_t threads)
 {
@@ -505,19 +477,25 @@ check_late_row(size_t threads)
     CHECK(!step.is_skipped);
     a = case_take(m, 4096);
     c->features[3].values[3 * 599] = NAN;
+    for (size_t r = 0; r < 512; r++)
+        c->features[0].ids[r] = c->features[0].ids[512 + r % 88];
     model_step(m, c, o, NULL, NULL, &step);
     CHECK(step.is_skipped);
     b = case_take(m, 4096);
     for (size_t i = 0; i < a.count; i++) {
         const struct tensor *t = &a.list[i];
         const float *now = case_find(&b, t->name, NULL);
-        bool is_table = strstr(t->name, "/embedding") != NULL;
+        bool may_change =
+            threads == 1 && strcmp(t->name, "item/embedding") == 0;
+        bool is_changed = false;
 
-        for (size_t k = 0; t->type == TENSOR_F32 && k < tensor_bytes(t) / 4;
-             k++)
-            CHECK(is_table && threads == 1
-                      ? isfinite(now[k])
-                      : now[k] == ((const float *)t->data)[k]);
+        if (t->type != TENSOR_F32 || strcmp(t->name, "genres/embedding") == 0)
+            continue;
+        for (size_t k = 0; k < tensor_bytes(t) / 4; k++) {
+            CHECK(isfinite(now[k]));
+            is_changed |= now[k] != ((const float *)t->data)[k];
+        }
+        CHECK(is_changed == may_change);
     }
     case_drop(&a);
     case_drop(&b);
@@ -615,7 +593,7 @@ test_model_learns_one_batch_by_heart(void)
         OPTIMIZER_SGD, OPTIMIZER_ADAGRAD, OPTIMIZER_ADAM};
 
     for (size_t i = 0; i < COUNT(kinds); i++) {
-        struct model_spec spec = small_spec(kinds[i]);
+        struct model_spec spec = case_small_spec(kinds[i]);
         struct objective o = case_objective(1.0F, 0.0F);
         struct model *m;
         struct columns *c;
@@ -651,7 +629,7 @@ test_one_wrong_clock_does_not_empty_a_table(void)
          .admit_after = 1,
          .expire_after_s = 86400},
     };
-    struct model_spec spec = small_spec(OPTIMIZER_SGD);
+    struct model_spec spec = case_small_spec(OPTIMIZER_SGD);
     struct objective o = case_objective(1.0F, 0.0F);
     struct model_size size;
     struct model *m;

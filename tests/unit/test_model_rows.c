@@ -3,41 +3,10 @@
 #include "tests/support/check.h"
 #include "tests/support/model_case.h"
 
-static const struct model_feature user_only[] = {
-    {.name = "user",
-     .kind = FEATURE_CATEGORICAL,
-     .width = 3,
-     .rows_max = 9,
-     .admit_after = 1},
-};
-static const struct model_task click_only[] = {
-    {.name = "click", .kind = TASK_BINARY, .classes = 1},
-};
-
-static struct model_spec
-small_spec(void)
-{
-    return (struct model_spec){
-        .features = user_only,
-        .feature_count = 1,
-        .tasks = click_only,
-        .task_count = 1,
-        .hidden = {4},
-        .hidden_count = 1,
-        .activation = ACTIVATION_TANH,
-        .embedding_deviation = 0.5F,
-        .seed = 3,
-        .batch_max = 64,
-        .threads = 1,
-        .dense = case_optimizer(OPTIMIZER_SGD, 0.0F),
-        .tables = case_optimizer(OPTIMIZER_ADAGRAD, 0.1F),
-    };
-}
-
 static void
 test_duplicate_ids_are_summed_into_one_update(void)
 {
-    struct model_spec spec = small_spec();
+    struct model_spec spec = case_small_spec(OPTIMIZER_ADAGRAD);
     struct model *many = case_model(&spec);
     struct model *one = case_model(&spec);
     struct columns *c = case_columns(&spec, 4);
@@ -78,8 +47,8 @@ static void
 learn_three(float *out, uint64_t first_id, uint32_t admit_after,
             bool has_linear)
 {
-    struct model_spec spec = small_spec();
-    struct model_feature user = user_only[0];
+    struct model_spec spec = case_small_spec(OPTIMIZER_ADAGRAD);
+    struct model_feature user = spec.features[0];
     struct objective o = case_objective(1.0F, 0.0F);
     struct columns *c;
     struct model *m;
