@@ -22,7 +22,7 @@
  * Thread: one at a time. Allocates: table blocks at most, but for lookup_init.
  */
 
-#define LOOKUP_ROWS 64
+#define LOOKUP_ROWS 128
 
 struct lookup {
     struct table *table; /* owned */

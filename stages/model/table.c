@@ -15,6 +15,7 @@
 
 #define EXPIRY_ROWS    1024u /* looked at in one call */
 #define CANDIDATES_MIN 1024u
+#define GUESSED        64u /* probes at a time */
 
 static uint64_t
 mix_name(uint64_t seed, const char *name)
@@ -272,6 +273,9 @@ table_free(struct table **self)
     free(t);
 }
 
+/* Directory first, then the lines: a request whose page's address has to be
+ * looked up holds up what stands behind it, so nothing but more of its kind
+ * does. */
 void
 table_ask(const struct table *t, const uint64_t *ids, size_t n,
           struct table_probe *probes)
@@ -283,20 +287,47 @@ table_ask(const struct table *t, const uint64_t *ids, size_t n,
         p->id = ids[i];
         p->hash = table_hash(ids[i]);
         p->line = table_index_line(&t->rows.index, p->hash);
-        prefetch(p->line);
+    }
+    for (size_t i = 0; i < n; i++)
+        prefetch(probes[i].line);
+}
+
+/*
+ * Guesses the rows of n probes, GUESSED at most. Those that go on in the next
+ * line (one in fifteen) wait for it together; a branch on them would be guessed
+ * wrong each time.
+ */
+static void
+guess_rows(const struct table *t, struct table_probe *probes, size_t n)
+{
+    uint8_t late[GUESSED];
+    size_t late_count = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct table_probe *p = &probes[i];
+        bool is_decided;
+
+        p->row = table_index_guess(p->line, p->hash, &is_decided);
+        prefetch(p->line + (is_decided ? 0 : TABLE_LINE_SLOTS));
+        late[late_count] = (uint8_t)i;
+        late_count += !is_decided;
+    }
+    for (size_t i = 0; i < late_count; i++) {
+        struct table_probe *p = &probes[late[i]];
+
+        p->row = table_index_guess_on(&t->rows.index, p->hash);
     }
 }
 
 void
 table_aim(const struct table *t, struct table_probe *probes, size_t n)
 {
-    const struct table_index *x = &t->rows.index;
-
     OBJ_CHECK(t, TABLE_MAGIC);
+    for (size_t i = 0; i < n; i += GUESSED)
+        guess_rows(t, probes + i, n - i < GUESSED ? n - i : GUESSED);
     for (size_t i = 0; i < n; i++) {
         struct table_probe *p = &probes[i];
 
-        p->row = table_index_guess(x, p->line, p->hash);
         p->payload = table_store_payload(&t->rows, p->row);
         prefetch_bytes(meta_of(p), t->look_bytes);
     }

@@ -181,13 +181,16 @@ uint32_t
 table_index_guess_on(const struct table_index *x, uint64_t hash)
 {
     const struct table_segment *s = table_index_segment(x, hash);
-    uint32_t at = table_index_home((uint32_t)hash) + (uint32_t)TABLE_LINE_SLOTS;
+    size_t at = table_index_home((uint32_t)hash);
+    bool is_decided = false;
+    uint32_t row = 0;
 
-    for (at %= TABLE_SEGMENT_SLOTS; s->slots[at] != 0; at = next_slot(at)) {
-        if (s->slots[at] >> 32 == (uint32_t)hash)
-            return (uint32_t)s->slots[at];
+    /* A segment has an empty slot, so this ends. */
+    while (!is_decided) {
+        at = (at + TABLE_LINE_SLOTS) % TABLE_SEGMENT_SLOTS;
+        row = table_index_guess(&s->slots[at], hash, &is_decided);
     }
-    return 0;
+    return row;
 }
 
 bool

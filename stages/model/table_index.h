@@ -6,7 +6,7 @@
 
 /*
  * The index of a table, id -> row: extendible hashing. The top bits of an id's
- * hash choose a segment of 16 KiB by way of a directory; inside it a slot
+ * hash choose a segment of 64 KiB by way of a directory; inside it a slot
  * holds the hash's low 32 bits (the tag) and the row, found by linear probing
  * from the beginning of a cache line that depends on the tag alone, so that
  * nearly every search reads one line. A segment splits at a load of 0.8, which
@@ -15,7 +15,7 @@
  *
  *   hash  | directory (depth bits) |       ...       |    tag (32)   |
  *                   |                                       |
- *   directory [ s0 s0 s1 s2 ... ] -> segment { slots[2040]: tag, row }
+ *   directory [ s0 s0 s1 s2 ... ] -> segment { slots[8184]: tag, row }
  */
 
 /* How every row begins: what the table knows of it besides its numbers; free:
@@ -26,7 +26,7 @@ struct row_meta {
     uint32_t last_seen; /* event time in s, 0: unknown */
 };
 
-#define TABLE_SEGMENT_SLOTS 2040u
+#define TABLE_SEGMENT_SLOTS 8184u
 #define TABLE_LINE_SLOTS    ((size_t)8) /* of a cache line; divides the slots */
 
 struct table_segment {
@@ -111,37 +111,36 @@ table_index_line(const struct table_index *x, uint64_t hash)
     return &s->slots[table_index_home((uint32_t)hash)];
 }
 
-/* table_index_guess_on is table_index_guess without the first line. */
-uint32_t table_index_guess_on(const struct table_index *x, uint64_t hash);
-
 /*
  * table_index_guess gives a row whose tag matches, 0 when none does, reading no
- * row: right but for one id in a million or so.
+ * row: right but for one id in a million or so. It reads one line alone.
  *
- * line  table_index_line of this hash; since then the index may have grown, and
- *       then the guess may be 0 where there is a row
+ * line        table_index_line of this hash; since then the index may have
+ *             grown, and then the guess may be 0 where there is a row
+ * is_decided  false (and the guess 0): the probe goes on in the next line,
+ *             table_index_guess_on
  */
 static inline uint32_t
-table_index_guess(const struct table_index *x, const uint64_t *line,
-                  uint64_t hash)
+table_index_guess(const uint64_t *line, uint64_t hash, bool *is_decided)
 {
     uint64_t tag = hash << 32;
     uint64_t best = UINT64_MAX;
-    bool has_end = false;
+    uint64_t least = UINT64_MAX;
 
-    /* A tag that matches leaves nothing but a row. One comparison of the whole
+    /* A tag that matches leaves nothing but a row. Two comparisons of the whole
      * line, if the compiler does not unroll it before it sees that. */
 #pragma GCC unroll 1
     for (size_t i = 0; i < TABLE_LINE_SLOTS; i++) {
         uint64_t rest = line[i] ^ tag;
 
         best = rest < best ? rest : best;
+        least = line[i] < least ? line[i] : least;
     }
-    if (best >> 32 == 0)
-        return (uint32_t)best;
-    for (size_t i = 0; i < TABLE_LINE_SLOTS; i++)
-        has_end |= line[i] == 0;
-    return has_end ? 0 : table_index_guess_on(x, hash);
+    *is_decided = (best >> 32 == 0) | (least == 0);
+    return (uint32_t)best & -(uint32_t)(best >> 32 == 0);
 }
+
+/* table_index_guess_on is table_index_guess from the next line on. */
+uint32_t table_index_guess_on(const struct table_index *x, uint64_t hash);
 
 #endif

@@ -127,6 +127,7 @@ test_table_compares_ids_when_tags_are_equal(void)
     struct table_pages rows;
     struct table_index x;
     const uint64_t *line;
+    bool is_decided;
     /* One segment, equal low halves: only the id tells these apart. */
     const uint64_t hashes[] = {0x1234500000077ull, 0x1234600000077ull,
                                0x1234700000077ull};
@@ -140,8 +141,10 @@ test_table_compares_ids_when_tags_are_equal(void)
         CHECK(table_index_put(&x, hashes[i - 1], i, &rows));
     }
     line = table_index_line(&x, hashes[2]);
-    CHECK_INT(table_index_guess(&x, line, hashes[2]), 1);
-    CHECK_INT(table_index_guess(&x, line, hashes[2] + 1), 0);
+    CHECK_INT(table_index_guess(line, hashes[2], &is_decided), 1);
+    CHECK(is_decided);
+    CHECK_INT(table_index_guess(line, hashes[2] + 1, &is_decided), 0);
+    CHECK(is_decided);
     for (uint32_t i = 1; i <= 3; i++)
         CHECK_INT(table_index_find(&x, hashes[i - 1], 100 + i, &rows), i);
     CHECK_INT(table_index_find(&x, hashes[0], 99, &rows), 0);
@@ -153,11 +156,44 @@ test_table_compares_ids_when_tags_are_equal(void)
     table_pages_fini(&rows);
 }
 
+/* Tags of one line, of which there are more than it has slots: the last line of
+ * the segment, so that probing goes on at its beginning. */
+static void
+test_table_index_guesses_on_where_a_line_is_full(void)
+{
+    enum { N = 20 };
+    const uint64_t last = UINT32_MAX - N;
+    struct table_pages rows;
+    struct table_index x;
+    bool is_decided;
+
+    CHECK(table_pages_init(&rows, sizeof(struct row_meta), N + 1));
+    CHECK(table_pages_reserve(&rows, N));
+    CHECK(table_index_init(&x, N));
+    for (uint32_t i = 1; i <= N; i++)
+        CHECK(table_index_put(&x, last + i, i, &rows));
+    for (uint32_t i = 1; i <= N; i++) {
+        const uint64_t *line = table_index_line(&x, last + i);
+        bool is_first = i <= TABLE_LINE_SLOTS;
+
+        CHECK_INT(table_index_guess(line, last + i, &is_decided),
+                  is_first ? i : 0);
+        CHECK(is_decided == is_first);
+        if (!is_first)
+            CHECK_INT(table_index_guess_on(&x, last + i), i);
+    }
+    CHECK_INT(table_index_guess_on(&x, last), 0);
+    table_index_remove(&x, last + N, N);
+    CHECK_INT(table_index_guess_on(&x, last + N), 0);
+    table_index_fini(&x);
+    table_pages_fini(&rows);
+}
+
 /* Ids whose hashes share their top 16 bits, as an attacker might bring. */
 static void
 test_table_index_stays_bounded_when_hashes_begin_alike(void)
 {
-    enum { N = 4000 };
+    enum { N = 10000 };
     struct table_pages rows;
     struct table_index x;
     uint32_t put = 0;
@@ -501,6 +537,7 @@ main(void)
     RUN(test_table_missing_and_unknown_ids_use_row_0);
     RUN(test_table_gives_every_id_its_own_row_across_splits);
     RUN(test_table_compares_ids_when_tags_are_equal);
+    RUN(test_table_index_guesses_on_where_a_line_is_full);
     RUN(test_table_index_stays_bounded_when_hashes_begin_alike);
     RUN(test_table_initial_row_depends_on_seed_name_and_id_alone);
     RUN(test_table_admits_after_n_sightings);
