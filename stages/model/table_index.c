@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPLIT_AT      (TABLE_SEGMENT_SLOTS * 8 / 10)
+#define SPLIT_LEAST   (TABLE_SEGMENT_SLOTS * 3 / 4)
+#define SPLIT_SPREAD  (TABLE_SEGMENT_SLOTS / 10)
 #define PREFETCH_ROWS 24u /* rows whose ids a split asks for ahead */
 
 static uint32_t
@@ -39,6 +40,16 @@ hash_row(const struct table_pages *rows, uint32_t row)
     return table_hash(m->id);
 }
 
+/* Spread evenly over the segments (a golden-ratio sequence): their ids are so
+ * many everywhere that with one load for all, all would split in a moment. */
+static uint32_t
+choose_split(uint64_t number)
+{
+    uint32_t place = (uint32_t)number * UINT32_C(0x9e3779b9);
+
+    return SPLIT_LEAST + (uint32_t)((uint64_t)place * SPLIT_SPREAD >> 32);
+}
+
 static struct table_segment *
 add_segment(struct table_index *x, uint32_t depth)
 {
@@ -48,9 +59,9 @@ add_segment(struct table_index *x, uint32_t depth)
         !table_pages_reserve(&x->segments, x->segment_count))
         return NULL;
     s = table_pages_at(&x->segments, x->segment_count);
-    x->segment_count++;
     memset(s, 0, sizeof(*s));
     s->depth = depth;
+    s->split_at = choose_split(x->segment_count++);
     return s;
 }
 
@@ -200,7 +211,7 @@ table_index_put(struct table_index *x, uint64_t hash, uint32_t row,
     struct table_segment *s = table_index_segment(x, hash);
 
     assert(row != 0);
-    while (s->used >= SPLIT_AT && split_segment(x, hash, rows))
+    while (s->used >= s->split_at && split_segment(x, hash, rows))
         s = table_index_segment(x, hash);
     /* Probing ends at an empty slot, so one always stays. */
     if (s->used + 1 >= TABLE_SEGMENT_SLOTS)

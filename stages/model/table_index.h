@@ -9,9 +9,10 @@
  * hash choose a segment of 64 KiB by way of a directory; inside it a slot
  * holds the hash's low 32 bits (the tag) and the row, found by linear probing
  * from the beginning of a cache line that depends on the tag alone, so that
- * nearly every search reads one line. A segment splits at a load of 0.8, which
- * touches only its own rows. Removal shifts back, so nothing piles up. A tag is
- * a hint: who asks compares the row's id.
+ * nearly every search reads one line. A segment splits at a load of its own,
+ * 0.75 to 0.85, so that not all do at once, and touches only its own rows.
+ * Removal shifts back, so nothing piles up. A tag is a hint: who asks compares
+ * the row's id.
  *
  *   hash  | directory (depth bits) |       ...       |    tag (32)   |
  *                   |                                       |
@@ -32,7 +33,8 @@ struct row_meta {
 struct table_segment {
     uint32_t depth; /* top bits of the hash that all its ids share */
     uint32_t used;
-    uint32_t unused[14];                 /* slots begin a cache line */
+    uint32_t split_at;                   /* so many ids */
+    uint32_t unused[13];                 /* slots begin a cache line */
     uint64_t slots[TABLE_SEGMENT_SLOTS]; /* tag << 32 | row, 0: empty */
 };
 
