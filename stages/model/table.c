@@ -273,9 +273,8 @@ table_free(struct table **self)
     free(t);
 }
 
-/* Directory first, then the lines: a request whose page's address has to be
- * looked up holds up what stands behind it, so nothing but more of its kind
- * does. */
+/* The directory is read before any line is asked for: a request that has to
+ * wait for its page's address holds up all reads behind it. */
 void
 table_ask(const struct table *t, const uint64_t *ids, size_t n,
           struct table_probe *probes)
@@ -294,8 +293,8 @@ table_ask(const struct table *t, const uint64_t *ids, size_t n,
 
 /*
  * Guesses the rows of n probes, GUESSED at most. Those that go on in the next
- * line (one in fifteen) wait for it together; a branch on them would be guessed
- * wrong each time.
+ * line (one in fifteen at a load of 0.75) wait for it together; a branch on
+ * them would be guessed wrong each time.
  */
 static void
 guess_rows(const struct table *t, struct table_probe *probes, size_t n)

@@ -14,6 +14,9 @@
 #define SPLIT_SPREAD  (TABLE_SEGMENT_SLOTS / 10)
 #define PREFETCH_ROWS 24u /* rows whose ids a split asks for ahead */
 
+/* What an index without ids has for a segment; never written. */
+static struct table_segment no_ids;
+
 static uint32_t
 next_slot(uint32_t at)
 {
@@ -151,9 +154,7 @@ table_index_init(struct table_index *x, uint64_t row_max)
     if (!table_pages_init(&x->segments, sizeof(struct table_segment),
                           segment_max))
         goto fail;
-    x->directory[0] = add_segment(x, 0);
-    if (x->directory[0] == NULL)
-        goto fail;
+    x->directory[0] = &no_ids;
     return true;
 
 fail:
@@ -204,13 +205,26 @@ table_index_guess_on(const struct table_index *x, uint64_t hash)
     return row;
 }
 
+static bool
+add_first_segment(struct table_index *x)
+{
+    struct table_segment *s = add_segment(x, 0);
+
+    if (s != NULL)
+        x->directory[0] = s;
+    return s != NULL;
+}
+
 bool
 table_index_put(struct table_index *x, uint64_t hash, uint32_t row,
                 const struct table_pages *rows)
 {
-    struct table_segment *s = table_index_segment(x, hash);
+    struct table_segment *s;
 
     assert(row != 0);
+    if (x->segment_count == 0 && !add_first_segment(x))
+        return false;
+    s = table_index_segment(x, hash);
     while (s->used >= s->split_at && split_segment(x, hash, rows))
         s = table_index_segment(x, hash);
     /* Probing ends at an empty slot, so one always stays. */

@@ -12,7 +12,7 @@
  * nearly every search reads one line. A segment splits at a load of its own,
  * 0.75 to 0.85, so that not all do at once, and touches only its own rows.
  * Removal shifts back, so nothing piles up. A tag is a hint: who asks compares
- * the row's id.
+ * the row's id. The first segment comes with the first id.
  *
  *   hash  | directory (depth bits) |       ...       |    tag (32)   |
  *                   |                                       |

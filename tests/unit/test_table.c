@@ -189,6 +189,38 @@ test_table_index_guesses_on_where_a_line_is_full(void)
     table_pages_fini(&rows);
 }
 
+/* From the first split of one round to the last: with the same load for all,
+ * chance alone would spread 32 of them over 5 % of the ids. */
+static void
+test_table_index_spreads_its_splits(void)
+{
+    enum { SEGMENTS = 32, N = 2 * SEGMENTS * TABLE_SEGMENT_SLOTS };
+    struct table_pages rows;
+    struct table_index x;
+    uint32_t first = 0;
+    uint32_t last = 0;
+
+    CHECK(table_pages_init(&rows, sizeof(struct row_meta), N + 1));
+    CHECK(table_index_init(&x, N));
+    CHECK_INT(table_index_bytes(&x), sizeof(struct table_segment *));
+    CHECK(table_pages_reserve(&rows, 0));
+    for (uint32_t i = 1; i <= N && x.segment_count < 2 * SEGMENTS; i++) {
+        struct row_meta *m;
+
+        CHECK(table_pages_reserve(&rows, i));
+        m = table_pages_at(&rows, i);
+        *m = (struct row_meta){.id = i};
+        CHECK(table_index_put(&x, table_hash(i), i, &rows));
+        if (x.segment_count <= SEGMENTS)
+            first = i;
+        last = i;
+    }
+    CHECK_INT(x.segment_count, 2 * SEGMENTS);
+    CHECK(last - first > first / 11);
+    table_index_fini(&x);
+    table_pages_fini(&rows);
+}
+
 /* Ids whose hashes share their top 16 bits, as an attacker might bring. */
 static void
 test_table_index_stays_bounded_when_hashes_begin_alike(void)
@@ -538,6 +570,7 @@ main(void)
     RUN(test_table_gives_every_id_its_own_row_across_splits);
     RUN(test_table_compares_ids_when_tags_are_equal);
     RUN(test_table_index_guesses_on_where_a_line_is_full);
+    RUN(test_table_index_spreads_its_splits);
     RUN(test_table_index_stays_bounded_when_hashes_begin_alike);
     RUN(test_table_initial_row_depends_on_seed_name_and_id_alone);
     RUN(test_table_admits_after_n_sightings);
