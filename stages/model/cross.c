@@ -2,8 +2,6 @@
 /* A cross layer of DCN-v2. */
 #include "stages/model/cross.h"
 
-#include "stages/model/gemm.h"
-
 static void
 forward_row(float *restrict y, float *restrict p, const float *restrict bias,
             const float *x, const float *x0, size_t N)
@@ -18,10 +16,10 @@ forward_row(float *restrict y, float *restrict p, const float *restrict bias,
 
 void
 cross_forward(struct matrix y, struct matrix p, struct matrix x,
-              struct matrix x0, struct matrix w, const float *bias)
+              struct matrix x0, const struct gemm_weights *w, const float *bias)
 {
     assert(y.columns == x.columns && x0.columns == x.columns);
-    gemm_nt(p, x, w, 0.0F);
+    gemm_forth(p, x, w, 0.0F);
     for (size_t r = 0; r < y.rows; r++)
         forward_row(matrix_row(y, r), matrix_row(p, r), bias, matrix_row(x, r),
                     matrix_row(x0, r), y.columns);
@@ -50,5 +48,5 @@ cross_backward(struct matrix dy, struct matrix dx0, const struct cross_back *c)
                      matrix_row(dy, r), matrix_row(c->p, r),
                      matrix_row(c->x0, r), dy.columns);
     gemm_tn(c->dw, c->dp, c->x, 1.0F);
-    gemm_nn(dy, c->dp, c->w, 1.0F);
+    gemm_back(dy, c->dp, &c->w, 1.0F);
 }

@@ -2,7 +2,7 @@
 #ifndef MODEL_CROSS_H
 #define MODEL_CROSS_H
 
-#include "stages/model/matrix.h"
+#include "stages/model/gemm.h"
 
 /*
  * One cross layer of DCN-v2 (Wang 2021) with a full matrix:
@@ -23,17 +23,18 @@
  * bias (N)    read
  */
 void cross_forward(struct matrix y, struct matrix p, struct matrix x,
-                   struct matrix x0, struct matrix w, const float *bias);
+                   struct matrix x0, const struct gemm_weights *w,
+                   const float *bias);
 
 /* What cross_backward needs of the way forth, and the gradients it adds to. */
 struct cross_back {
-    struct matrix p;  /* (B, N) read */
-    struct matrix x;  /* (B, N) read */
-    struct matrix x0; /* (B, N) read */
-    struct matrix w;  /* (N, N) read */
-    struct matrix dw; /* (N, N) accumulated */
-    float *dbias;     /* (N)    accumulated */
-    struct matrix dp; /* (B, N) scratch */
+    struct matrix p;       /* (B, N) read */
+    struct matrix x;       /* (B, N) read */
+    struct matrix x0;      /* (B, N) read */
+    struct gemm_weights w; /* (N, N) read */
+    struct matrix dw;      /* (N, N) accumulated */
+    float *dbias;          /* (N)    accumulated */
+    struct matrix dp;      /* (B, N) scratch */
 };
 
 /*

@@ -10,6 +10,7 @@
 
 #include <cblas.h>
 #include <limits.h>
+#include <stdint.h>
 
 static int
 blas_int(size_t n)
@@ -120,4 +121,70 @@ gemm_tn(struct matrix c, struct matrix a, struct matrix b, float beta)
                     blas_int(N), blas_int(K), 1.0F, a.data, blas_int(a.stride),
                     b.data, blas_int(b.stride), beta, c.data,
                     blas_int(c.stride));
+}
+
+/* ---- Weights ---- */
+
+static bool
+fits_packed(size_t out, size_t in)
+{
+    return gemm_tiles_fit(SIZE_MAX, out, in) &&
+           gemm_tiles_fit(SIZE_MAX, in, out);
+}
+
+size_t
+gemm_packed_floats(size_t out, size_t in)
+{
+    return fits_packed(out, in)
+               ? gemm_strips_floats(out, in) + gemm_strips_floats(in, out)
+               : 0;
+}
+
+bool
+gemm_reads_packed(size_t B)
+{
+    return gemm_tiles_fit(B, SIZE_MAX, SIZE_MAX);
+}
+
+void
+gemm_pack(float *packed, struct matrix w)
+{
+    if (!fits_packed(w.rows, w.columns))
+        return;
+    gemm_copy_strips(packed, w, GEMM_TRANSPOSED);
+    gemm_copy_strips(packed + gemm_strips_floats(w.rows, w.columns), w,
+                     GEMM_PLAIN);
+}
+
+static bool
+reads_packed(const struct gemm_weights *w, size_t B)
+{
+    return w->packed != NULL && gemm_reads_packed(B) &&
+           fits_packed(w->w.rows, w->w.columns);
+}
+
+void
+gemm_forth(struct matrix y, struct matrix x, const struct gemm_weights *w,
+           float beta)
+{
+    assert(x.rows == y.rows && x.columns == w->w.columns);
+    assert(y.columns == w->w.rows);
+    if (reads_packed(w, y.rows))
+        gemm_strips(y, x, w->packed, beta);
+    else
+        gemm_nt(y, x, w->w, beta);
+}
+
+void
+gemm_back(struct matrix dx, struct matrix dy, const struct gemm_weights *w,
+          float beta)
+{
+    assert(dx.rows == dy.rows && dx.columns == w->w.columns);
+    assert(dy.columns == w->w.rows);
+    if (reads_packed(w, dy.rows))
+        gemm_strips(dx, dy,
+                    w->packed + gemm_strips_floats(w->w.rows, w->w.columns),
+                    beta);
+    else
+        gemm_nn(dx, dy, w->w, beta);
 }

@@ -322,6 +322,46 @@ gemm_tiles_fit(size_t M, size_t N, size_t K)
     return M >= TILE_ROWS && N >= TILE_COLUMNS && K >= TILE_ROWS;
 }
 
+size_t
+gemm_strips_floats(size_t N, size_t K)
+{
+    return (N + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS * K;
+}
+
+void
+gemm_copy_strips(float *strips, struct matrix b, enum gemm_side side)
+{
+    struct factor from = make_factor(b, side == GEMM_TRANSPOSED);
+    size_t K = side == GEMM_PLAIN ? b.rows : b.columns;
+    size_t N = side == GEMM_PLAIN ? b.columns : b.rows;
+
+    for (size_t column = 0; column < N; column += TILE_COLUMNS) {
+        copy_strip(strips + column * K, from, at_most(N - column, TILE_COLUMNS),
+                   K);
+        from.data += TILE_COLUMNS * from.row;
+    }
+}
+
+void
+gemm_strips(struct matrix c, struct matrix a, const float *strips, float beta)
+{
+    struct factor from = make_factor(a, true);
+    size_t K = a.columns;
+
+    for (size_t column = 0; column < c.columns; column += TILE_COLUMNS) {
+        size_t n = at_most(c.columns - column, TILE_COLUMNS);
+
+        for (size_t k = 0; k < K; k += DEPTH) {
+            struct strip s = {strips + column * K + k * TILE_COLUMNS,
+                              at_most(K - k, DEPTH), k > 0 || beta != 0.0F};
+            struct factor part = from;
+
+            part.data += k * from.step;
+            sum_strip(matrix_columns(c, column, n), part, &s);
+        }
+    }
+}
+
 void
 gemm_tiles(struct matrix c, struct matrix a, enum gemm_side a_side,
            struct matrix b, enum gemm_side b_side, float beta)

@@ -9,8 +9,9 @@
 /*
  * Matrix products of a recommender's layers, some dozens to hundreds wide, for
  * which copying both operands costs BLAS a good part of its time: here only b
- * is copied, a strip of it at a time, and a is read where it lies. The sums
- * have one order, which depends on the shapes alone.
+ * is copied, a strip of it at a time, and a is read where it lies; a b of many
+ * products, like the weights of a layer, is copied once for all of them. The
+ * sums have one order, which depends on the shapes alone.
  *
  * Thread: any. Allocates: nothing (a strip is on the stack).
  */
@@ -34,6 +35,24 @@ bool gemm_tiles_fit(size_t M, size_t N, size_t K);
  */
 void gemm_tiles(struct matrix c, struct matrix a, enum gemm_side a_side,
                 struct matrix b, enum gemm_side b_side, float beta);
+
+/* gemm_strips_floats is the room that the strips of b (K, N) take. */
+size_t gemm_strips_floats(size_t N, size_t K);
+
+/*
+ * gemm_copy_strips writes the strips of b (K, N).
+ *
+ * strips (gemm_strips_floats) on a cache line of its own
+ * b      (K, N), or when transposed (N, K) in memory
+ */
+void gemm_copy_strips(float *strips, struct matrix b, enum gemm_side side);
+
+/*
+ * gemm_strips is gemm_tiles with a plain a and a b that has been copied, to
+ * the bit.
+ */
+void gemm_strips(struct matrix c, struct matrix a, const float *strips,
+                 float beta);
 
 /*
  * gemm_dots: y (M) = beta y + w (M, K) . x (K), beta 0 or 1

@@ -2,7 +2,7 @@
 #ifndef MODEL_LINEAR_H
 #define MODEL_LINEAR_H
 
-#include "stages/model/matrix.h"
+#include "stages/model/gemm.h"
 
 /*
  * The dense layer y = x w^T, weights as in PyTorch's nn.Linear. The bias is
@@ -19,7 +19,8 @@
  * x (B, I) read
  * w (O, I) read
  */
-void linear_forward(struct matrix y, struct matrix x, struct matrix w);
+void linear_forward(struct matrix y, struct matrix x,
+                    const struct gemm_weights *w);
 
 /*
  * linear_backward adds this layer's gradient to dw, then writes dx.
@@ -31,6 +32,6 @@ void linear_forward(struct matrix y, struct matrix x, struct matrix w);
  * w  (O, I) read
  */
 void linear_backward(struct matrix dx, struct matrix dw, struct matrix dy,
-                     struct matrix x, struct matrix w);
+                     struct matrix x, const struct gemm_weights *w);
 
 #endif

@@ -271,6 +271,8 @@ new_blocks(struct model *m, struct error *err)
     if (st == STATUS_OK && states > 1)
         st = new_floats(&m->second, m->float_count, err);
     if (st == STATUS_OK)
+        st = new_floats(&m->packed, pass_pack(m), err);
+    if (st == STATUS_OK)
         st = new_floats(&m->inputs, B * m->G, err);
     if (st == STATUS_OK && (m->D > 0 || m->spec.cross_layers > 0))
         st = new_floats(&m->inputs_gradient, B * m->N, err);
@@ -415,6 +417,7 @@ model_free(struct model **self)
     free(m->inputs);
     free(m->second);
     free(m->first);
+    free(m->packed);
     free(m->parameters);
     free(m->times);
     free(m->scales);

@@ -16,10 +16,43 @@
 
 #include <string.h>
 
-struct matrix
-pass_weight(const struct dense_layer *l, float *block)
+/* A layer's weight, in parameters or in a gradient. */
+static struct matrix
+view_weight(const struct dense_layer *l, float *block)
 {
     return matrix_view(block + l->weight, l->rows, l->columns);
+}
+
+static struct gemm_weights
+weights(const struct model *m, const struct dense_layer *l)
+{
+    struct gemm_weights w = {view_weight(l, m->parameters),
+                             m->packed + l->packed};
+
+    return w;
+}
+
+static void
+pack_layer(struct model *m, struct dense_layer *l, size_t *used)
+{
+    l->packed = *used;
+    *used += gemm_packed_floats(l->rows, l->columns);
+    if (m->packed != NULL)
+        gemm_pack(m->packed + l->packed, view_weight(l, m->parameters));
+}
+
+size_t
+pass_pack(struct model *m)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < m->spec.cross_layers; i++)
+        pack_layer(m, &m->cross[i], &used);
+    for (size_t i = 0; i < m->spec.hidden_count; i++)
+        pack_layer(m, &m->mlp[i], &used);
+    pack_layer(m, &m->heads, &used);
+    m->is_packed = m->packed != NULL;
+    return used;
 }
 
 struct matrix
@@ -159,21 +192,24 @@ pass_forward(struct model *m, struct worker *w, size_t first, size_t n)
     struct matrix x = x0;
     struct matrix z = chunk_logits(m, m->logits, first, n);
     struct matrix trunk = matrix_rows(w->trunk, 0, n);
+    struct gemm_weights heads = weights(m, &m->heads);
 
     assert(n > 0 && n <= m->chunk_rows);
     gather(m, x, z, first);
     for (size_t i = 0; i < m->spec.cross_layers; i++) {
         struct matrix y = matrix_rows(w->x[i + 1], 0, n);
 
-        cross_forward(y, matrix_rows(w->p[i], 0, n), x, x0,
-                      pass_weight(&m->cross[i], m->parameters),
+        struct gemm_weights a = weights(m, &m->cross[i]);
+
+        cross_forward(y, matrix_rows(w->p[i], 0, n), x, x0, &a,
                       m->parameters + m->cross[i].bias);
         x = y;
     }
     for (size_t i = 0; i < m->spec.hidden_count; i++) {
         struct matrix y = matrix_rows(w->hidden[i], 0, n);
+        struct gemm_weights a = weights(m, &m->mlp[i]);
 
-        linear_forward(y, x, pass_weight(&m->mlp[i], m->parameters));
+        linear_forward(y, x, &a);
         activation_forward(m->spec.activation, y, w->sum[i],
                            m->parameters + m->mlp[i].bias);
         x = y;
@@ -182,7 +218,7 @@ pass_forward(struct model *m, struct worker *w, size_t first, size_t n)
         fm_forward(matrix_columns(trunk, m->H, m->D),
                    matrix_rows(w->fm_sum, 0, n), x0, m->fm_offsets,
                    m->lookup_count);
-    gemm_nt(z, trunk, pass_weight(&m->heads, m->parameters), 1.0F);
+    gemm_forth(z, trunk, &heads, 1.0F);
 }
 
 static void
@@ -219,12 +255,13 @@ heads_backward(struct model *m, struct worker *w, struct matrix dz)
 {
     struct matrix trunk = matrix_rows(w->trunk, 0, dz.rows);
     struct matrix dtrunk = matrix_rows(w->dtrunk, 0, dz.rows);
+    struct gemm_weights heads = weights(m, &m->heads);
 
     add_column_sums(w->gradient + m->heads.bias, dz);
-    gemm_tn(pass_weight(&m->heads, w->gradient), dz, trunk, 1.0F);
+    gemm_tn(view_weight(&m->heads, w->gradient), dz, trunk, 1.0F);
     if (m->A > 0)
         scale_auxiliary(m, dz);
-    gemm_nn(dtrunk, dz, pass_weight(&m->heads, m->parameters), 0.0F);
+    gemm_back(dtrunk, dz, &heads, 0.0F);
 }
 
 /* MLP: from dy, the gradient of its output, into dx. */
@@ -236,6 +273,7 @@ mlp_backward(struct model *m, struct worker *w, struct matrix x0,
     size_t n = dy.rows;
 
     for (size_t i = m->spec.hidden_count; i-- > 0;) {
+        struct gemm_weights a = weights(m, &m->mlp[i]);
         struct matrix x = x0;
         struct matrix to = dx;
 
@@ -248,8 +286,7 @@ mlp_backward(struct model *m, struct worker *w, struct matrix x0,
         activation_backward(m->spec.activation, dy,
                             matrix_rows(w->hidden[i], 0, n), w->sum[i],
                             w->gradient + m->mlp[i].bias);
-        linear_backward(to, pass_weight(&m->mlp[i], w->gradient), dy, x,
-                        pass_weight(&m->mlp[i], m->parameters));
+        linear_backward(to, view_weight(&m->mlp[i], w->gradient), dy, x, &a);
         dy = to;
     }
 }
@@ -281,8 +318,8 @@ crosses_backward(struct model *m, struct worker *w, struct matrix x0,
             .p = matrix_rows(w->p[i], 0, n),
             .x = i > 0 ? matrix_rows(w->x[i], 0, n) : x0,
             .x0 = x0,
-            .w = pass_weight(&m->cross[i], m->parameters),
-            .dw = pass_weight(&m->cross[i], w->gradient),
+            .w = weights(m, &m->cross[i]),
+            .dw = view_weight(&m->cross[i], w->gradient),
             .dbias = w->gradient + m->cross[i].bias,
             .dp = matrix_rows(w->dp, 0, n),
         };

@@ -2,6 +2,7 @@
 #ifndef MODEL_MODEL_PRIV_H
 #define MODEL_MODEL_PRIV_H
 
+#include "stages/model/gemm.h"
 #include "stages/model/helpers.h"
 #include "stages/model/lookup.h"
 #include "stages/model/matrix.h"
@@ -16,13 +17,15 @@
  * trunk's output, D the FM's, U = H + D what a head reads, L logits of the
  * serving heads, A those of the auxiliary heads behind them.
  *
- * A chunk of rows goes forth and back as a whole, so that what it computes
- * stays in the second-level cache; each helper works through the chunks of
- * its own fixed range of the batch, into its own gradient.
+ * A chunk of rows goes forth and back as a whole: so what it computes stays in
+ * the second-level cache, and the addresses of the pages where its tables' rows
+ * lie stay in the processor's list of them until those rows learn. Each helper
+ * works through the chunks of its own fixed range of the batch, into its own
+ * gradient.
  */
 
 #define MODEL_MAGIC      0x3d7ae419U
-#define CHUNK_ROWS       256
+#define CHUNK_ROWS       128
 #define TABLE_TENSORS    12 /* most tensors that one table lists */
 #define NONE             SIZE_MAX
 #define CROSS_LAYERS_MAX 8
@@ -65,6 +68,7 @@ struct dense_layer {
     size_t bias;
     size_t rows;
     size_t columns;
+    size_t packed; /* in packed */
 };
 
 struct task {
@@ -129,6 +133,8 @@ struct model {
     float *second; /* optimizer state, or NULL */
     double *stats; /* of all standardized features, and calibrations */
     float *scales;
+    float *packed;  /* the dense layers' weights as products read them, */
+    bool is_packed; /* unless they have changed since */
     int64_t counters[COUNTER_COUNT];
 
     struct lookup *lookups;
@@ -188,8 +194,12 @@ void tensors_attach(struct model *m);
 /* adapter_inputs is the width of what a task's adapter sees, I. */
 size_t adapter_inputs(const struct task *t);
 
-/* pass_weight views a layer's weight, in parameters or in a gradient. */
-struct matrix pass_weight(const struct dense_layer *l, float *block);
+/*
+ * pass_pack packs the weights of all layers for products (gemm.h) and returns
+ * the floats that they take; while there is no m->packed it does no more than
+ * to give them their places. Thread: the owner, while no helper runs.
+ */
+size_t pass_pack(struct model *m);
 
 /*
  * pass_gradient views the gradient of the inputs of rows [first, first + n) of

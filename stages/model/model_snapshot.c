@@ -231,6 +231,7 @@ static enum status
 restore_entries(struct model *m, const struct tensor *tensors, size_t count,
                 enum restore_mode mode, bool *used, struct error *err)
 {
+    m->is_packed = false;
     for (size_t i = 0; i < m->entry_count; i++) {
         struct entry *e = &m->entries[i];
         size_t at = find_tensor(tensors, count, e->tensor.name);

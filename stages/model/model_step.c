@@ -387,6 +387,8 @@ begin_batch(struct model *m, const struct columns *c)
 {
     assert(c->row_count <= m->spec.batch_max);
     m->batch = c;
+    if (!m->is_packed && gemm_reads_packed(c->row_count))
+        (void)pass_pack(m);
     for (size_t i = 0; i < m->numeric_count; i++) {
         if (m->numerics[i].feature->standardize)
             standardize_prepare(&m->numerics[i].stats);
@@ -568,6 +570,7 @@ change(struct model *m, const struct step *step)
     if (clip > 0.0 && step->gradient_norm > clip)
         m->dense_scale = (float)(clip / step->gradient_norm);
     helpers_run(m->helpers, change_part, m);
+    m->is_packed = false;
 }
 
 void

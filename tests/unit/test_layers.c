@@ -11,6 +11,8 @@
 #include "tests/support/check.h"
 #include "tests/support/model_case.h"
 
+#include <stdlib.h>
+
 enum { B = 5, WIDTH = 7, OUT = 4, MOST = 8192 };
 
 static uint64_t state = 3;
@@ -120,6 +122,59 @@ test_gemm_equals_three_loops(void)
     check_products(19, 37, 133);
 }
 
+/* Products of B rows with packed weights (O, I) against those with plain ones;
+ * the copies are packed twice, as they are when weights change. */
+static void
+check_packed(size_t rows, size_t O, size_t I)
+{
+    float x[MOST];
+    float w[MOST];
+    float y[2][MOST];
+    size_t floats = gemm_packed_floats(O, I);
+    float *packed = aligned_alloc(64, (floats + 16) / 16 * 64);
+    struct gemm_weights plain = {matrix_view(w, O, I), NULL};
+    struct gemm_weights copied = {matrix_view(w, O, I), packed};
+
+    CHECK(packed != NULL);
+    for (int round = 0; round < 2; round++) {
+        fill(w, O * I);
+        gemm_pack(packed, plain.w);
+        for (float beta = 0.0F; beta < 2.0F; beta += 1.0F) {
+            fill(x, rows * I);
+            fill(y[0], rows * O);
+            memcpy(y[1], y[0], rows * O * sizeof(float));
+            gemm_forth(matrix_view(y[0], rows, O), matrix_view(x, rows, I),
+                       &plain, beta);
+            gemm_forth(matrix_view(y[1], rows, O), matrix_view(x, rows, I),
+                       &copied, beta);
+            CHECK(memcmp(y[0], y[1], rows * O * sizeof(float)) == 0);
+            fill(x, rows * O);
+            fill(y[0], rows * I);
+            memcpy(y[1], y[0], rows * I * sizeof(float));
+            gemm_back(matrix_view(y[0], rows, I), matrix_view(x, rows, O),
+                      &plain, beta);
+            gemm_back(matrix_view(y[1], rows, I), matrix_view(x, rows, O),
+                      &copied, beta);
+            CHECK(memcmp(y[0], y[1], rows * I * sizeof(float)) == 0);
+        }
+    }
+    free(packed);
+}
+
+static void
+test_gemm_with_packed_weights_is_the_same_to_the_bit(void)
+{
+    CHECK(gemm_packed_floats(64, 40) >= 2 * 64 * 40);
+    check_packed(16, 32, 32);
+    check_packed(19, 64, 40);
+    check_packed(9, 40, 140);
+    check_packed(9, 140, 40);
+    check_packed(3, 40, 40);
+    check_packed(1, 40, 40);
+    check_packed(16, 1, 40);
+    check_packed(16, 40, 1);
+}
+
 static void
 test_gemm_with_beta_0_ignores_what_was_there(void)
 {
@@ -148,9 +203,9 @@ static double
 linear_value(void)
 {
     struct matrix y = matrix_view(lin.y, B, OUT);
+    struct gemm_weights w = {matrix_view(lin.w, OUT, WIDTH), NULL};
 
-    linear_forward(y, matrix_view(lin.x, B, WIDTH),
-                   matrix_view(lin.w, OUT, WIDTH));
+    linear_forward(y, matrix_view(lin.x, B, WIDTH), &w);
     return weigh(y, lin.weights);
 }
 
@@ -161,20 +216,20 @@ test_linear_backward_equals_finite_differences(void)
     float dw[OUT * WIDTH] = {0};
     float kept;
     struct matrix none = {0};
+    struct gemm_weights w = {matrix_view(lin.w, OUT, WIDTH), NULL};
 
     fill(lin.x, B * WIDTH);
     fill(lin.w, OUT * WIDTH);
     fill(lin.weights, B * OUT);
     linear_backward(matrix_view(dx, B, WIDTH), matrix_view(dw, OUT, WIDTH),
                     matrix_view(lin.weights, B, OUT),
-                    matrix_view(lin.x, B, WIDTH),
-                    matrix_view(lin.w, OUT, WIDTH));
+                    matrix_view(lin.x, B, WIDTH), &w);
     check_slope(lin.x, dx, B * WIDTH, linear_value, "dx");
     check_slope(lin.w, dw, OUT * WIDTH, linear_value, "dw");
     kept = dw[3];
-    linear_backward(
-        none, matrix_view(dw, OUT, WIDTH), matrix_view(lin.weights, B, OUT),
-        matrix_view(lin.x, B, WIDTH), matrix_view(lin.w, OUT, WIDTH));
+    linear_backward(none, matrix_view(dw, OUT, WIDTH),
+                    matrix_view(lin.weights, B, OUT),
+                    matrix_view(lin.x, B, WIDTH), &w);
     CHECK_NEAR(dw[3], 2.0 * (double)kept, 1e-6); /* accumulated */
 }
 
@@ -335,10 +390,10 @@ static double
 cross_value(void)
 {
     struct matrix y = matrix_view(cr.y, B, WIDTH);
+    struct gemm_weights w = {matrix_view(cr.w, WIDTH, WIDTH), NULL};
 
     cross_forward(y, matrix_view(cr.p, B, WIDTH), matrix_view(cr.x, B, WIDTH),
-                  matrix_view(cr.x0, B, WIDTH), matrix_view(cr.w, WIDTH, WIDTH),
-                  cr.bias);
+                  matrix_view(cr.x0, B, WIDTH), &w, cr.bias);
     return weigh(y, cr.weights);
 }
 
@@ -354,7 +409,7 @@ test_cross_backward_equals_finite_differences(void)
         .p = matrix_view(cr.p, B, WIDTH),
         .x = matrix_view(cr.x, B, WIDTH),
         .x0 = matrix_view(cr.x0, B, WIDTH),
-        .w = matrix_view(cr.w, WIDTH, WIDTH),
+        .w = {matrix_view(cr.w, WIDTH, WIDTH), NULL},
         .dw = matrix_view(dw, WIDTH, WIDTH),
         .dbias = dbias,
         .dp = matrix_view(dp, B, WIDTH),
@@ -505,6 +560,7 @@ int
 main(void)
 {
     RUN(test_gemm_equals_three_loops);
+    RUN(test_gemm_with_packed_weights_is_the_same_to_the_bit);
     RUN(test_gemm_with_beta_0_ignores_what_was_there);
     RUN(test_linear_backward_equals_finite_differences);
     RUN(test_activation_backward_equals_finite_differences);

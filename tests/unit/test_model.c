@@ -541,26 +541,14 @@ test_predict_changes_nothing(void)
     model_free(&m);
 }
 
+/* Some rows of a batch, each in a batch of its own, get the same answers. */
 static void
-test_predictions_do_not_depend_on_the_batch(void)
+check_rows_alone(struct model *m, const struct columns *all,
+                 struct columns *one)
 {
-    struct model_spec spec = whole_spec();
-    struct model *m;
-    struct columns *all;
-    struct columns *one;
-    struct objective o[COUNT(tasks)];
     float together[300 * 6];
     float alone[6];
-    struct step step;
-    uint64_t state = 2;
 
-    whole_objectives(o);
-    spec.threads = 2;
-    m = case_model(&spec);
-    all = case_columns(&spec, 300);
-    one = case_columns(&spec, 1);
-    case_fill(all, 300, 40, &state);
-    model_step(m, all, o, NULL, NULL, &step);
     model_predict(m, all, together);
     for (size_t r = 0; r < 300; r += 37) {
         one->row_count = 1;
@@ -581,9 +569,57 @@ test_predictions_do_not_depend_on_the_batch(void)
         for (size_t k = 0; k < 6; k++)
             CHECK_NEAR(alone[k], together[r * 6 + k], 1e-5);
     }
+}
+
+/* Also where the weights of wide layers are copied for batches alone: the
+ * copies follow each step and each restoring. */
+static void
+check_predictions(size_t text_width, size_t hidden)
+{
+    struct model_spec spec = whole_spec();
+    struct model_feature wide[COUNT(features)];
+    struct objective o[COUNT(tasks)];
+    struct columns *all;
+    struct columns *one;
+    struct model *m;
+    struct model *other;
+    struct tensors t;
+    struct step step;
+    uint64_t state = 2;
+
+    memcpy(wide, features, sizeof(wide));
+    wide[COUNT(wide) - 1].width = text_width;
+    spec.features = wide;
+    spec.hidden[0] = spec.hidden[1] = hidden;
+    spec.threads = 2;
+    whole_objectives(o);
+    m = case_model(&spec);
+    all = case_columns(&spec, 300);
+    one = case_columns(&spec, 1);
+    case_fill(all, 300, 40, &state);
+    check_rows_alone(m, all, one);
+    for (int i = 0; i < 2; i++) {
+        model_step(m, all, o, NULL, NULL, &step);
+        check_rows_alone(m, all, one);
+    }
+    spec.seed++;
+    other = case_model(&spec);
+    check_rows_alone(other, all, one);
+    t = case_take(m, 4096);
+    case_restore(other, &t, RESTORE_EXACT);
+    check_rows_alone(other, all, one);
+    case_drop(&t);
     case_columns_free(&all);
     case_columns_free(&one);
     model_free(&m);
+    model_free(&other);
+}
+
+static void
+test_predictions_do_not_depend_on_the_batch(void)
+{
+    check_predictions(3, 6);
+    check_predictions(20, 40);
 }
 
 static void
