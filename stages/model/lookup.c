@@ -26,7 +26,7 @@ touch_unknown(struct lookup *l)
 
     table_ask(l->table, &missing, 1, &probe);
     table_aim(l->table, &probe, 1);
-    table_touch(l->table, &probe, 1);
+    table_touch(l->table, &probe, 1, (struct matrix){0});
     l->unknown = probe.payload;
 }
 
@@ -115,17 +115,6 @@ find_piece(const struct lookup *l, const struct columns *c, size_t number)
 }
 
 static void
-copy(float *restrict to, const float *restrict from, size_t n)
-{
-    if (n == 16)
-        memcpy(to, from, 16 * sizeof(*to));
-    else if (n == 4)
-        memcpy(to, from, 4 * sizeof(*to));
-    else
-        memcpy(to, from, n * sizeof(*to));
-}
-
-static void
 add_scaled(float *restrict to, const float *restrict from, float scale,
            size_t n)
 {
@@ -133,17 +122,16 @@ add_scaled(float *restrict to, const float *restrict from, float scale,
         to[i] += scale * from[i];
 }
 
+/* The linear weights; the embeddings were copied when they were looked up. */
 static void
 gather_one(struct lookup *l, const struct piece *p, struct matrix x)
 {
     for (size_t r = p->first; r < p->end; r++) {
         float *row = p->probes[r - p->first].payload;
-        float *to = matrix_row(x, r);
 
         l->rows[r] = row;
-        copy(to + l->offset, row, l->width);
-        if (l->linear > 0)
-            copy(to + l->linear_offset, row + l->width, l->linear);
+        for (size_t i = 0; i < l->linear; i++)
+            matrix_row(x, r)[l->linear_offset + i] = row[l->width + i];
     }
 }
 
@@ -218,20 +206,22 @@ real_ids(const struct lookup *l, const struct columns *c, const struct piece *p)
                                   : end - p->first;
 }
 
-/* Counts or only finds ids. */
+/* Counts or only finds ids; to has a row for each, or no columns. */
 static void
 look_up(struct lookup *l, const struct columns *c, const struct piece *p,
-        const int64_t *now_s)
+        const int64_t *now_s, struct matrix to)
 {
-    size_t real;
+    size_t real = real_ids(l, c, p);
+    size_t rest = p->id_count - real;
 
     if (now_s == NULL) {
-        table_find(l->table, p->probes, p->id_count);
+        table_find(l->table, p->probes, p->id_count, to);
         return;
     }
-    real = real_ids(l, c, p);
-    table_see(l->table, p->probes, real, *now_s);
-    table_touch(l->table, p->probes + real, p->id_count - real);
+    table_see(l->table, p->probes, real, *now_s, to);
+    if (rest > 0)
+        table_touch(l->table, p->probes + real, rest,
+                    matrix_rows(to, real, rest));
 }
 
 static void
@@ -239,16 +229,20 @@ look_up_piece(struct lookup *l, const struct columns *c, size_t piece,
               const int64_t *now_s, struct matrix x)
 {
     struct piece p = find_piece(l, c, piece);
+    struct matrix none = {.rows = p.id_count};
 
     assert(x.rows == c->row_count && l->offset + l->width <= x.columns);
     assert(l->linear_offset + l->linear <= x.columns);
     if (p.end == p.first)
         return;
-    look_up(l, c, &p, now_s);
     if (l->kind != FEATURE_BAG) {
+        look_up(l, c, &p, now_s,
+                matrix_columns(matrix_rows(x, p.first, p.id_count), l->offset,
+                               l->width));
         gather_one(l, &p, x);
         return;
     }
+    look_up(l, c, &p, now_s, none);
     if (now_s != NULL)
         touch_unknown(l);
     gather_bags(l, c, &p, x);

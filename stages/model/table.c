@@ -336,22 +336,37 @@ table_aim(const struct table *t, struct table_probe *probes, size_t n)
     }
 }
 
+/* While the row is in the first-level cache, and its page's address at hand. */
+static inline void
+copy_row(struct matrix to, size_t i, const struct table_probe *p)
+{
+    if (to.columns == 16)
+        memcpy(matrix_row(to, i), p->payload, 16 * sizeof(float));
+    else if (to.columns == 4)
+        memcpy(matrix_row(to, i), p->payload, 4 * sizeof(float));
+    else if (to.columns > 0)
+        memcpy(matrix_row(to, i), p->payload, to.columns * sizeof(float));
+}
+
 void
-table_find(const struct table *t, struct table_probe *probes, size_t n)
+table_find(const struct table *t, struct table_probe *probes, size_t n,
+           struct matrix to)
 {
     OBJ_CHECK(t, TABLE_MAGIC);
     for (size_t i = 0; i < n; i++) {
         struct table_probe *p = &probes[i];
 
-        if (p->row == 0 || meta_of(p)->id == p->id)
-            continue;
-        p->row = table_store_find(&t->rows, p->hash, p->id);
-        p->payload = table_store_payload(&t->rows, p->row);
+        if (p->row != 0 && meta_of(p)->id != p->id) {
+            p->row = table_store_find(&t->rows, p->hash, p->id);
+            p->payload = table_store_payload(&t->rows, p->row);
+        }
+        copy_row(to, i, p);
     }
 }
 
 void
-table_see(struct table *t, struct table_probe *probes, size_t n, int64_t now_s)
+table_see(struct table *t, struct table_probe *probes, size_t n, int64_t now_s,
+          struct matrix to)
 {
     uint32_t now = cut_time(now_s);
 
@@ -363,16 +378,18 @@ table_see(struct table *t, struct table_probe *probes, size_t n, int64_t now_s)
         if (p->row != 0 && meta_of(p)->id == p->id) {
             table_store_keep(&t->rows, p->row);
             add_sighting(meta_of(p), now);
-            continue;
+        } else {
+            p->row = see_unknown(t, p->id, p->hash, now);
+            p->payload = table_store_payload(&t->rows, p->row);
+            table_store_keep(&t->rows, p->row);
         }
-        p->row = see_unknown(t, p->id, p->hash, now);
-        p->payload = table_store_payload(&t->rows, p->row);
-        table_store_keep(&t->rows, p->row);
+        copy_row(to, i, p);
     }
 }
 
 void
-table_touch(struct table *t, struct table_probe *probes, size_t n)
+table_touch(struct table *t, struct table_probe *probes, size_t n,
+            struct matrix to)
 {
     OBJ_CHECK(t, TABLE_MAGIC);
     for (size_t i = 0; i < n; i++) {
@@ -385,6 +402,7 @@ table_touch(struct table *t, struct table_probe *probes, size_t n)
             p->payload = table_store_payload(&t->rows, p->row);
         }
         table_store_keep(&t->rows, p->row);
+        copy_row(to, i, p);
     }
 }
 

@@ -2,6 +2,7 @@
 #ifndef MODEL_TABLE_H
 #define MODEL_TABLE_H
 
+#include "stages/model/matrix.h"
 #include "stages/model/model.h"
 
 /*
@@ -65,8 +66,11 @@ void table_aim(const struct table *t, struct table_probe *probes, size_t n);
 /*
  * table_find writes the row and payload of each of n probes, row 0 for ids
  * without one; changes nothing, and nobody may write to these payloads.
+ *
+ * to (n, some) written with the first parameters of each; may have no columns
  */
-void table_find(const struct table *t, struct table_probe *probes, size_t n);
+void table_find(const struct table *t, struct table_probe *probes, size_t n,
+                struct matrix to);
 
 /*
  * table_see counts a sighting of each of n probes (in order, duplicates counted
@@ -77,15 +81,20 @@ void table_find(const struct table *t, struct table_probe *probes, size_t n);
  * id that is not admitted is remembered as a candidate; at max(rows_max, 1024)
  * candidates, or without memory, it is not, and counted as refused. Allocates:
  * blocks and segments.
+ *
+ * to as for table_find
  */
 void table_see(struct table *t, struct table_probe *probes, size_t n,
-               int64_t now_s);
+               int64_t now_s, struct matrix to);
 
 /*
  * table_touch writes row and payload of each of n probes as they stand after
  * table_see, which may be changed likewise; counts and admits nothing.
+ *
+ * to as for table_find
  */
-void table_touch(struct table *t, struct table_probe *probes, size_t n);
+void table_touch(struct table *t, struct table_probe *probes, size_t n,
+                 struct matrix to);
 
 /*
  * table_expire walks a bounded piece of the rows and frees those not seen for

@@ -125,21 +125,21 @@ table_index_line(const struct table_index *x, uint64_t hash)
 static inline uint32_t
 table_index_guess(const uint64_t *line, uint64_t hash, bool *is_decided)
 {
+    const uint64_t empty = UINT64_C(1) << 32;
     uint64_t tag = hash << 32;
     uint64_t best = UINT64_MAX;
-    uint64_t least = UINT64_MAX;
 
-    /* A tag that matches leaves nothing but a row. Two comparisons of the whole
-     * line, if the compiler does not unroll it before it sees that. */
+    /* A tag that matches leaves nothing but a row, which is less than empty,
+     * and another tag leaves more. One comparison of the whole line, if the
+     * compiler does not unroll it before it sees that. */
 #pragma GCC unroll 1
     for (size_t i = 0; i < TABLE_LINE_SLOTS; i++) {
-        uint64_t rest = line[i] ^ tag;
+        uint64_t rest = line[i] == 0 ? empty : line[i] ^ tag;
 
         best = rest < best ? rest : best;
-        least = line[i] < least ? line[i] : least;
     }
-    *is_decided = (best >> 32 == 0) | (least == 0);
-    return (uint32_t)best & -(uint32_t)(best >> 32 == 0);
+    *is_decided = best <= empty;
+    return (uint32_t)best & -(uint32_t)(best < empty);
 }
 
 /* table_index_guess_on is table_index_guess from the next line on. */
