@@ -9,8 +9,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#define CACHE_LINE 64
+#define CACHE_LINE ((size_t)64)
+#define HUGE_PAGE  ((size_t)2 << 20)
 #define DAY_MS     86400000
 
 /* ---- The specification's own copy ---- */
@@ -124,16 +126,20 @@ lay_out_inputs(struct model *m)
 
 /* ---- Memory ---- */
 
-/* Zeroed floats on a cache line of their own. */
+/* Zeroed floats on a cache line of their own, and on huge pages where that
+ * leaves the tables' rows a good part of the processor's list of pages. */
 static enum status
 new_floats(float **out, size_t n, struct error *err)
 {
-    size_t bytes = (n * sizeof(float) + CACHE_LINE - 1) / CACHE_LINE;
+    size_t bytes = n * sizeof(float) + 1;
+    size_t unit = bytes < HUGE_PAGE / 4 ? CACHE_LINE : HUGE_PAGE;
 
-    bytes = (bytes == 0 ? 1 : bytes) * CACHE_LINE;
-    *out = aligned_alloc(CACHE_LINE, bytes);
+    bytes = (bytes + unit - 1) / unit * unit;
+    *out = aligned_alloc(unit, bytes);
     if (*out == NULL)
         return error_set(err, STATUS_NOMEM, "model: %zu bytes", bytes);
+    if (unit == HUGE_PAGE)
+        (void)madvise(*out, bytes, MADV_HUGEPAGE); /* or it is slower */
     memset(*out, 0, bytes);
     return STATUS_OK;
 }
@@ -232,15 +238,7 @@ new_workers(struct model *m, struct error *err)
         return error_set(err, STATUS_NOMEM, "model: workers");
     for (size_t i = 0; i < m->spec.threads; i++) {
         struct worker *w = &m->workers[i];
-        struct carver c = {NULL, 0};
-        enum status st;
 
-        carve_worker(m, w, &c);
-        st = new_floats(&w->block, c.used, err);
-        if (st != STATUS_OK)
-            return st;
-        c = (struct carver){w->block, 0};
-        carve_worker(m, w, &c);
         w->losses = calloc(m->task_count, sizeof(*w->losses));
         if (w->losses == NULL)
             return error_set(err, STATUS_NOMEM, "model: losses");
@@ -248,11 +246,32 @@ new_workers(struct model *m, struct error *err)
     return helpers_new(&m->helpers, m->spec.threads, err);
 }
 
-static enum status
-new_blocks(struct model *m, struct error *err)
+static void
+carve_model(struct model *m, struct carver *c)
 {
     size_t states = optimizer_state_count(m->spec.dense.kind);
     size_t B = m->spec.batch_max;
+
+    m->parameters = carve(c, m->float_count);
+    if (states > 0)
+        m->first = carve(c, m->float_count);
+    if (states > 1)
+        m->second = carve(c, m->float_count);
+    m->packed = carve(c, pass_pack(m));
+    m->inputs = carve(c, B * m->G);
+    if (m->D > 0 || m->spec.cross_layers > 0)
+        m->inputs_gradient = carve(c, B * m->N);
+    m->logits = carve(c, B * (m->L + m->A));
+    m->logits_gradient = carve(c, B * (m->L + m->A));
+    for (size_t i = 0; i < m->spec.threads; i++)
+        carve_worker(m, &m->workers[i], c);
+}
+
+static enum status
+new_blocks(struct model *m, struct error *err)
+{
+    size_t B = m->spec.batch_max;
+    struct carver c = {NULL, 0};
     size_t stats = 0;
     enum status st;
 
@@ -265,22 +284,13 @@ new_blocks(struct model *m, struct error *err)
     m->times = calloc(B, sizeof(*m->times));
     if (m->stats == NULL || m->scales == NULL || m->times == NULL)
         return error_set(err, STATUS_NOMEM, "model: a batch of %zu", B);
-    st = new_floats(&m->parameters, m->float_count, err);
-    if (st == STATUS_OK && states > 0)
-        st = new_floats(&m->first, m->float_count, err);
-    if (st == STATUS_OK && states > 1)
-        st = new_floats(&m->second, m->float_count, err);
-    if (st == STATUS_OK)
-        st = new_floats(&m->packed, pass_pack(m), err);
-    if (st == STATUS_OK)
-        st = new_floats(&m->inputs, B * m->G, err);
-    if (st == STATUS_OK && (m->D > 0 || m->spec.cross_layers > 0))
-        st = new_floats(&m->inputs_gradient, B * m->N, err);
-    if (st == STATUS_OK)
-        st = new_floats(&m->logits, B * (m->L + m->A), err);
-    if (st == STATUS_OK)
-        st = new_floats(&m->logits_gradient, B * (m->L + m->A), err);
-    return st;
+    carve_model(m, &c);
+    st = new_floats(&m->block, c.used, err);
+    if (st != STATUS_OK)
+        return st;
+    c = (struct carver){m->block, 0};
+    carve_model(m, &c);
+    return STATUS_OK;
 }
 
 /* Room for a snapshot's copies and its list. */
@@ -374,13 +384,13 @@ model_new(struct model **out, const struct model_spec *spec, struct error *err)
     m->clock_step_ms = clock_step_ms(m);
     st = tensors_list(m, err);
     if (st == STATUS_OK)
+        st = new_workers(m, err);
+    if (st == STATUS_OK)
         st = new_blocks(m, err);
     if (st == STATUS_OK)
         st = new_tables(m, err);
     if (st == STATUS_OK)
         st = new_snapshot(m, err);
-    if (st == STATUS_OK)
-        st = new_workers(m, err);
     if (st != STATUS_OK)
         goto out;
     tensors_attach(m);
@@ -401,24 +411,15 @@ model_free(struct model **self)
         return;
     OBJ_TAKE(m, self, MODEL_MAGIC);
     helpers_free(&m->helpers);
-    for (size_t i = 0; m->workers != NULL && i < m->spec.threads; i++) {
+    for (size_t i = 0; m->workers != NULL && i < m->spec.threads; i++)
         free(m->workers[i].losses);
-        free(m->workers[i].block);
-    }
     for (size_t i = 0; m->lookups != NULL && i < m->lookup_count; i++)
         lookup_fini(&m->lookups[i]);
     free(m->workers);
     free(m->listed_from);
     free(m->listed);
     free(m->kept);
-    free(m->logits_gradient);
-    free(m->logits);
-    free(m->inputs_gradient);
-    free(m->inputs);
-    free(m->second);
-    free(m->first);
-    free(m->packed);
-    free(m->parameters);
+    free(m->block);
     free(m->times);
     free(m->scales);
     free(m->stats);

@@ -111,7 +111,6 @@ struct worker {
     float *adapted;    /* (K) the adapter's */
     float *dadapted;   /* (K) */
     float *adapter;    /* (H) its hidden units */
-    float *block;      /* owns all of the above */
     struct task_loss *losses;
     double objective;
     uint32_t largest; /* bits of the largest gradient of an input */
@@ -128,6 +127,7 @@ struct model {
     size_t entry_count;
     size_t entry_max;
     size_t float_count; /* of parameters, with gaps for alignment */
+    float *block;       /* owns all floats below, and the workers' */
     float *parameters;
     float *first;  /* optimizer state, or NULL */
     float *second; /* optimizer state, or NULL */
