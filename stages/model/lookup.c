@@ -25,7 +25,7 @@ touch_unknown(struct lookup *l)
     struct table_probe probe;
 
     table_ask(l->table, &missing, 1, &probe);
-    table_aim(l->table, &probe, 1);
+    table_aim(l->table, &probe, 1, true);
     table_touch(l->table, &probe, 1, (struct matrix){0});
     l->unknown = probe.payload;
 }
@@ -186,11 +186,12 @@ lookup_ask(struct lookup *l, const struct columns *c, size_t piece)
 }
 
 void
-lookup_aim(struct lookup *l, const struct columns *c, size_t piece)
+lookup_aim(struct lookup *l, const struct columns *c, size_t piece,
+           bool will_learn)
 {
     struct piece p = find_piece(l, c, piece);
 
-    table_aim(l->table, p.probes, p.id_count);
+    table_aim(l->table, p.probes, p.id_count, will_learn);
 }
 
 /* How many of a piece's ids are of rows that happened. */

@@ -73,7 +73,7 @@ look_up(struct model *m, size_t first_table, size_t end_table, size_t first,
             else if (turn >= piece + 2)
                 lookup_find(l, c, turn - 2, x);
             if (turn >= piece + 1 && turn < end + 1)
-                lookup_aim(l, c, turn - 1);
+                lookup_aim(l, c, turn - 1, now_s != NULL);
             if (turn < end)
                 lookup_ask(l, c, turn);
         }

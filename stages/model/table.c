@@ -319,8 +319,11 @@ guess_rows(const struct table *t, struct table_probe *probes, size_t n)
 }
 
 void
-table_aim(const struct table *t, struct table_probe *probes, size_t n)
+table_aim(const struct table *t, struct table_probe *probes, size_t n,
+          bool will_learn)
 {
+    size_t bytes = will_learn ? t->rows.rows.item_bytes : t->look_bytes;
+
     OBJ_CHECK(t, TABLE_MAGIC);
     for (size_t i = 0; i < n; i += GUESSED)
         guess_rows(t, probes + i, n - i < GUESSED ? n - i : GUESSED);
@@ -328,7 +331,7 @@ table_aim(const struct table *t, struct table_probe *probes, size_t n)
         struct table_probe *p = &probes[i];
 
         p->payload = table_store_payload(&t->rows, p->row);
-        prefetch_bytes(meta_of(p), t->look_bytes);
+        prefetch_bytes(meta_of(p), bytes);
     }
     for (size_t i = 0; t->spec.admit_after > 1 && i < n; i++) {
         if (probes[i].row == 0)

@@ -11,7 +11,7 @@ aim(const struct table *t, const uint64_t *ids, size_t n,
 {
     n = n < PIECE ? n : PIECE;
     table_ask(t, ids, n, probes);
-    table_aim(t, probes, n);
+    table_aim(t, probes, n, true);
     return n;
 }
 
