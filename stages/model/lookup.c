@@ -26,13 +26,14 @@ touch_unknown(struct lookup *l)
 
     table_ask(l->table, &missing, 1, &probe);
     table_aim(l->table, &probe, 1, true);
-    table_touch(l->table, &probe, 1, (struct matrix){0});
+    table_touch(l->table, &probe, 1, NULL);
     l->unknown = probe.payload;
 }
 
-enum status
-lookup_init(struct lookup *l, size_t batch_max, struct error *err)
+void
+lookup_carve(struct lookup *l, size_t batch_max, struct carver *c)
 {
+    bool is_bag = l->kind == FEATURE_BAG;
     size_t n = batch_max * l->ids_max;
     size_t piece = LOOKUP_ROWS * l->ids_max;
 
@@ -41,40 +42,24 @@ lookup_init(struct lookup *l, size_t batch_max, struct error *err)
     l->slot_bits = 1;
     while (((size_t)1 << l->slot_bits) < 4 * n)
         l->slot_bits++;
-    l->probes[0] = calloc(piece, sizeof(*l->probes[0]));
-    l->probes[1] = calloc(piece, sizeof(*l->probes[1]));
-    l->rows = calloc(n, sizeof(*l->rows));
-    l->next = calloc(n, sizeof(*l->next));
-    l->ids = calloc(n, sizeof(*l->ids));
-    l->heads = calloc(n, sizeof(*l->heads));
-    l->starts = calloc(batch_max + 1, sizeof(*l->starts));
-    l->owners = calloc(n, sizeof(*l->owners));
-    l->slots = calloc((size_t)1 << l->slot_bits, sizeof(*l->slots));
-    l->sums = calloc(UPDATES * (l->width + l->linear), sizeof(*l->sums));
-    if (l->probes[0] == NULL || l->probes[1] == NULL || l->rows == NULL ||
-        l->next == NULL || l->ids == NULL || l->heads == NULL ||
-        l->starts == NULL || l->owners == NULL || l->slots == NULL ||
-        l->sums == NULL)
-        return error_set(err, STATUS_NOMEM, "model: lookup of %zu ids", n);
-    touch_unknown(l);
-    return STATUS_OK;
+    l->probes[0] = carve(c, piece, sizeof(*l->probes[0]));
+    l->probes[1] = carve(c, piece, sizeof(*l->probes[1]));
+    l->rows = carve(c, n, sizeof(*l->rows));
+    l->next = carve(c, n, sizeof(*l->next));
+    l->heads = carve(c, n, sizeof(*l->heads));
+    l->slots = carve(c, (size_t)1 << l->slot_bits, sizeof(*l->slots));
+    l->sums = carve(c, UPDATES * (l->width + l->linear), sizeof(*l->sums));
+    if (is_bag) {
+        l->ids = carve(c, n, sizeof(*l->ids));
+        l->starts = carve(c, batch_max + 1, sizeof(*l->starts));
+        l->owners = carve(c, n, sizeof(*l->owners));
+    }
 }
 
 void
-lookup_fini(struct lookup *l)
+lookup_begin(struct lookup *l)
 {
-    free(l->sums);
-    free(l->slots);
-    free(l->owners);
-    free(l->starts);
-    free(l->heads);
-    free(l->ids);
-    free(l->next);
-    free(l->rows);
-    free(l->probes[1]);
-    free(l->probes[0]);
-    table_free(&l->table);
-    memset(l, 0, sizeof(*l));
+    touch_unknown(l);
 }
 
 static size_t
@@ -207,10 +192,10 @@ real_ids(const struct lookup *l, const struct columns *c, const struct piece *p)
                                   : end - p->first;
 }
 
-/* Counts or only finds ids; to has a row for each, or no columns. */
+/* Counts or only finds ids; to has a row for each, or is NULL. */
 static void
 look_up(struct lookup *l, const struct columns *c, const struct piece *p,
-        const int64_t *now_s, struct matrix to)
+        const int64_t *now_s, const struct matrix *to)
 {
     size_t real = real_ids(l, c, p);
     size_t rest = p->id_count - real;
@@ -220,9 +205,14 @@ look_up(struct lookup *l, const struct columns *c, const struct piece *p,
         return;
     }
     table_see(l->table, p->probes, real, *now_s, to);
-    if (rest > 0)
+    if (rest > 0) {
+        struct matrix behind = {0};
+
+        if (to != NULL)
+            behind = matrix_rows(*to, real, rest);
         table_touch(l->table, p->probes + real, rest,
-                    matrix_rows(to, real, rest));
+                    to == NULL ? NULL : &behind);
+    }
 }
 
 static void
@@ -230,20 +220,21 @@ look_up_piece(struct lookup *l, const struct columns *c, size_t piece,
               const int64_t *now_s, struct matrix x)
 {
     struct piece p = find_piece(l, c, piece);
-    struct matrix none = {.rows = p.id_count};
+    struct matrix to = {.data = x.data + p.first * x.stride + l->offset,
+                        .rows = p.id_count,
+                        .columns = l->width,
+                        .stride = x.stride};
 
     assert(x.rows == c->row_count && l->offset + l->width <= x.columns);
     assert(l->linear_offset + l->linear <= x.columns);
     if (p.end == p.first)
         return;
     if (l->kind != FEATURE_BAG) {
-        look_up(l, c, &p, now_s,
-                matrix_columns(matrix_rows(x, p.first, p.id_count), l->offset,
-                               l->width));
+        look_up(l, c, &p, now_s, &to);
         gather_one(l, &p, x);
         return;
     }
-    look_up(l, c, &p, now_s, none);
+    look_up(l, c, &p, now_s, NULL);
     if (now_s != NULL)
         touch_unknown(l);
     gather_bags(l, c, &p, x);

@@ -2,6 +2,7 @@
 #ifndef MODEL_LOOKUP_H
 #define MODEL_LOOKUP_H
 
+#include "stages/model/carver.h"
 #include "stages/model/columns.h"
 #include "stages/model/matrix.h"
 #include "stages/model/optimizer.h"
@@ -19,7 +20,7 @@
  * memory, other pieces and other features have their turn: of one feature,
  * piece i may be found when i + 1 was aimed and before i + 2 is asked.
  *
- * Thread: one at a time. Allocates: table blocks at most, but for lookup_init.
+ * Thread: one at a time. Allocates: table blocks at most.
  */
 
 #define LOOKUP_ROWS 128
@@ -48,13 +49,12 @@ struct lookup {
     float *sums; /* (some, D + L) gradients */
 };
 
-/* lookup_init allocates for batches of batch_max rows; kind, column, ids_max,
- * width, linear, offsets and table are set before. */
-must_check enum status lookup_init(struct lookup *l, size_t batch_max,
-                                   struct error *err);
+/* lookup_carve cuts memory for batches of batch_max rows; kind, column,
+ * ids_max, width, linear and offsets are set before. */
+void lookup_carve(struct lookup *l, size_t batch_max, struct carver *c);
 
-/* lookup_fini frees what lookup_init allocated, and the table. */
-void lookup_fini(struct lookup *l);
+/* lookup_begin makes it ready; memory and table are set before. */
+void lookup_begin(struct lookup *l);
 
 /* lookup_ask begins with a piece of the batch; without rows in it, it does
  * nothing, and so do the others. */

@@ -11,9 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define CACHE_LINE ((size_t)64)
-#define HUGE_PAGE  ((size_t)2 << 20)
-#define DAY_MS     86400000
+#define HUGE_PAGE ((size_t)2 << 20)
+#define DAY_MS    86400000
 
 /* ---- The specification's own copy ---- */
 
@@ -126,43 +125,16 @@ lay_out_inputs(struct model *m)
 
 /* ---- Memory ---- */
 
-/* Zeroed floats on a cache line of their own, and on huge pages where that
- * leaves the tables' rows a good part of the processor's list of pages. */
-static enum status
-new_floats(float **out, size_t n, struct error *err)
-{
-    size_t bytes = n * sizeof(float) + 1;
-    size_t unit = bytes < HUGE_PAGE / 4 ? CACHE_LINE : HUGE_PAGE;
-
-    bytes = (bytes + unit - 1) / unit * unit;
-    *out = aligned_alloc(unit, bytes);
-    if (*out == NULL)
-        return error_set(err, STATUS_NOMEM, "model: %zu bytes", bytes);
-    if (unit == HUGE_PAGE)
-        (void)madvise(*out, bytes, MADV_HUGEPAGE); /* or it is slower */
-    memset(*out, 0, bytes);
-    return STATUS_OK;
-}
-
-/* Hands out pieces of a block, or only counts while block is NULL. */
-struct carver {
-    float *block;
-    size_t used;
-};
-
 static float *
-carve(struct carver *c, size_t n)
+carve_floats(struct carver *c, size_t n)
 {
-    float *piece = c->block == NULL ? NULL : c->block + c->used;
-
-    c->used += (n + 15) / 16 * 16;
-    return piece;
+    return carve(c, n, sizeof(float));
 }
 
 static struct matrix
 carve_matrix(struct carver *c, size_t rows, size_t columns)
 {
-    return matrix_view(carve(c, rows * columns), rows, columns);
+    return matrix_view(carve_floats(c, rows * columns), rows, columns);
 }
 
 static struct matrix
@@ -194,7 +166,7 @@ carve_worker(const struct model *m, struct worker *w, struct carver *c)
     size_t layers = m->spec.hidden_count;
     bool needs_sum = activation_needs_sum(m->spec.activation);
 
-    w->gradient = carve(c, m->float_count);
+    w->gradient = carve_floats(c, m->float_count);
     w->trunk = carve_matrix(c, C, m->U);
     w->dtrunk = carve_matrix(c, C, m->U);
     for (size_t i = 0; i <= crosses; i++) {
@@ -222,10 +194,10 @@ carve_worker(const struct model *m, struct worker *w, struct carver *c)
         w->dx0 = carve_matrix(c, C, m->N);
         w->dp = carve_matrix(c, C, m->N);
     }
-    w->taught = carve(c, 2 * m->L);
-    w->adapted = carve(c, m->L);
-    w->dadapted = carve(c, m->L);
-    w->adapter = carve(c, MODEL_ADAPTER_MAX);
+    w->taught = carve_floats(c, 2 * m->L);
+    w->adapted = carve_floats(c, m->L);
+    w->dadapted = carve_floats(c, m->L);
+    w->adapter = carve_floats(c, MODEL_ADAPTER_MAX);
 }
 
 static enum status
@@ -252,28 +224,50 @@ carve_model(struct model *m, struct carver *c)
     size_t states = optimizer_state_count(m->spec.dense.kind);
     size_t B = m->spec.batch_max;
 
-    m->parameters = carve(c, m->float_count);
+    m->parameters = carve_floats(c, m->float_count);
     if (states > 0)
-        m->first = carve(c, m->float_count);
+        m->first = carve_floats(c, m->float_count);
     if (states > 1)
-        m->second = carve(c, m->float_count);
-    m->packed = carve(c, pass_pack(m));
-    m->inputs = carve(c, B * m->G);
+        m->second = carve_floats(c, m->float_count);
+    m->packed = carve_floats(c, pass_pack(m));
+    m->inputs = carve_floats(c, B * m->G);
     if (m->D > 0 || m->spec.cross_layers > 0)
-        m->inputs_gradient = carve(c, B * m->N);
-    m->logits = carve(c, B * (m->L + m->A));
-    m->logits_gradient = carve(c, B * (m->L + m->A));
+        m->inputs_gradient = carve_floats(c, B * m->N);
+    m->logits = carve_floats(c, B * (m->L + m->A));
+    m->logits_gradient = carve_floats(c, B * (m->L + m->A));
     for (size_t i = 0; i < m->spec.threads; i++)
         carve_worker(m, &m->workers[i], c);
+    for (size_t i = 0; i < m->lookup_count; i++)
+        lookup_carve(&m->lookups[i], B, c);
+}
+
+/* Zeroed memory for all that a step computes with, on huge pages where that
+ * leaves the tables' rows a good part of the processor's list of pages. */
+static enum status
+new_block(struct model *m, struct error *err)
+{
+    struct carver c = {NULL, 0};
+    size_t unit;
+
+    carve_model(m, &c);
+    unit = c.used < HUGE_PAGE / 4 ? CARVER_LINE : HUGE_PAGE;
+    c.used = (c.used + unit - 1) / unit * unit;
+    m->block = calloc(1, c.used + unit);
+    if (m->block == NULL)
+        return error_set(err, STATUS_NOMEM, "model: %zu bytes", c.used);
+    c.block = m->block + (-(uintptr_t)m->block & (unit - 1));
+    if (unit == HUGE_PAGE)
+        (void)madvise(c.block, c.used, MADV_HUGEPAGE); /* or it is slower */
+    c.used = 0;
+    carve_model(m, &c);
+    return STATUS_OK;
 }
 
 static enum status
 new_blocks(struct model *m, struct error *err)
 {
     size_t B = m->spec.batch_max;
-    struct carver c = {NULL, 0};
     size_t stats = 0;
-    enum status st;
 
     for (size_t i = 0; i < m->numeric_count; i++)
         stats += 2 * m->numerics[i].feature->width + 1;
@@ -284,19 +278,14 @@ new_blocks(struct model *m, struct error *err)
     m->times = calloc(B, sizeof(*m->times));
     if (m->stats == NULL || m->scales == NULL || m->times == NULL)
         return error_set(err, STATUS_NOMEM, "model: a batch of %zu", B);
-    carve_model(m, &c);
-    st = new_floats(&m->block, c.used, err);
-    if (st != STATUS_OK)
-        return st;
-    c = (struct carver){m->block, 0};
-    carve_model(m, &c);
-    return STATUS_OK;
+    return new_block(m, err);
 }
 
 /* Room for a snapshot's copies and its list. */
 static enum status
 new_snapshot(struct model *m, struct error *err)
 {
+    assert(m->entry_count > 0);
     for (size_t i = 0; i < m->entry_count; i++)
         m->kept_bytes += (size_t)tensor_bytes(&m->entries[i].tensor);
     m->kept = malloc(m->kept_bytes);
@@ -336,10 +325,9 @@ new_tables(struct model *m, struct error *err)
         if (f->kind != FEATURE_CATEGORICAL && f->kind != FEATURE_BAG)
             continue;
         st = table_new(&l->table, &spec, err);
-        if (st == STATUS_OK)
-            st = lookup_init(l, m->spec.batch_max, err);
         if (st != STATUS_OK)
             return st;
+        lookup_begin(l);
         at++;
     }
     return STATUS_OK;
@@ -414,7 +402,7 @@ model_free(struct model **self)
     for (size_t i = 0; m->workers != NULL && i < m->spec.threads; i++)
         free(m->workers[i].losses);
     for (size_t i = 0; m->lookups != NULL && i < m->lookup_count; i++)
-        lookup_fini(&m->lookups[i]);
+        table_free(&m->lookups[i].table);
     free(m->workers);
     free(m->listed_from);
     free(m->listed);

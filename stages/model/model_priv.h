@@ -126,8 +126,9 @@ struct model {
     struct entry *entries;
     size_t entry_count;
     size_t entry_max;
-    size_t float_count; /* of parameters, with gaps for alignment */
-    float *block;       /* owns all floats below, and the workers' */
+    size_t float_count;   /* of parameters, with gaps for alignment */
+    unsigned char *block; /* owns the floats below, and what workers and lookups
+                           compute with */
     float *parameters;
     float *first;  /* optimizer state, or NULL */
     float *second; /* optimizer state, or NULL */

@@ -341,19 +341,21 @@ table_aim(const struct table *t, struct table_probe *probes, size_t n,
 
 /* While the row is in the first-level cache, and its page's address at hand. */
 static inline void
-copy_row(struct matrix to, size_t i, const struct table_probe *p)
+copy_row(const struct matrix *to, size_t i, const struct table_probe *p)
 {
-    if (to.columns == 16)
-        memcpy(matrix_row(to, i), p->payload, 16 * sizeof(float));
-    else if (to.columns == 4)
-        memcpy(matrix_row(to, i), p->payload, 4 * sizeof(float));
-    else if (to.columns > 0)
-        memcpy(matrix_row(to, i), p->payload, to.columns * sizeof(float));
+    if (to == NULL)
+        return;
+    if (to->columns == 16)
+        memcpy(matrix_row(*to, i), p->payload, 16 * sizeof(float));
+    else if (to->columns == 4)
+        memcpy(matrix_row(*to, i), p->payload, 4 * sizeof(float));
+    else
+        memcpy(matrix_row(*to, i), p->payload, to->columns * sizeof(float));
 }
 
 void
 table_find(const struct table *t, struct table_probe *probes, size_t n,
-           struct matrix to)
+           const struct matrix *to)
 {
     OBJ_CHECK(t, TABLE_MAGIC);
     for (size_t i = 0; i < n; i++) {
@@ -369,7 +371,7 @@ table_find(const struct table *t, struct table_probe *probes, size_t n,
 
 void
 table_see(struct table *t, struct table_probe *probes, size_t n, int64_t now_s,
-          struct matrix to)
+          const struct matrix *to)
 {
     uint32_t now = cut_time(now_s);
 
@@ -392,7 +394,7 @@ table_see(struct table *t, struct table_probe *probes, size_t n, int64_t now_s,
 
 void
 table_touch(struct table *t, struct table_probe *probes, size_t n,
-            struct matrix to)
+            const struct matrix *to)
 {
     OBJ_CHECK(t, TABLE_MAGIC);
     for (size_t i = 0; i < n; i++) {

@@ -69,10 +69,10 @@ void table_aim(const struct table *t, struct table_probe *probes, size_t n,
  * table_find writes the row and payload of each of n probes, row 0 for ids
  * without one; changes nothing, and nobody may write to these payloads.
  *
- * to (n, some) written with the first parameters of each; may have no columns
+ * to (n, some) written with the first parameters of each; may be NULL
  */
 void table_find(const struct table *t, struct table_probe *probes, size_t n,
-                struct matrix to);
+                const struct matrix *to);
 
 /*
  * table_see counts a sighting of each of n probes (in order, duplicates counted
@@ -87,7 +87,7 @@ void table_find(const struct table *t, struct table_probe *probes, size_t n,
  * to as for table_find
  */
 void table_see(struct table *t, struct table_probe *probes, size_t n,
-               int64_t now_s, struct matrix to);
+               int64_t now_s, const struct matrix *to);
 
 /*
  * table_touch writes row and payload of each of n probes as they stand after
@@ -96,7 +96,7 @@ void table_see(struct table *t, struct table_probe *probes, size_t n,
  * to as for table_find
  */
 void table_touch(struct table *t, struct table_probe *probes, size_t n,
-                 struct matrix to);
+                 const struct matrix *to);
 
 /*
  * table_expire walks a bounded piece of the rows and frees those not seen for

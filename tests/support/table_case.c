@@ -24,7 +24,7 @@ table_case_see(struct table *t, const uint64_t *ids, size_t n, int64_t now_s,
     for (size_t at = 0; at < n; at += PIECE) {
         size_t count = aim(t, ids + at, n - at, probes);
 
-        table_see(t, probes, count, now_s, (struct matrix){0});
+        table_see(t, probes, count, now_s, NULL);
         for (size_t i = 0; i < count; i++)
             rows[at + i] = probes[i].row;
     }
@@ -39,7 +39,7 @@ table_case_find(const struct table *t, const uint64_t *ids, size_t n,
     for (size_t at = 0; at < n; at += PIECE) {
         size_t count = aim(t, ids + at, n - at, probes);
 
-        table_find(t, probes, count, (struct matrix){0});
+        table_find(t, probes, count, NULL);
         for (size_t i = 0; i < count; i++)
             rows[at + i] = probes[i].row;
     }

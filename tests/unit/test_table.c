@@ -496,14 +496,14 @@ test_table_probes_lend_the_payloads_of_their_rows(void)
 
     table_ask(t, ids, 4, probes);
     table_aim(t, probes, 4, true);
-    table_see(t, probes, 4, 0, (struct matrix){0});
+    table_see(t, probes, 4, 0, NULL);
     CHECK_INT(probes[2].row, probes[0].row);
     CHECK_INT(probes[3].row, 0);
     for (size_t i = 0; i < 4; i++)
         CHECK(probes[i].payload == table_case_row(t, probes[i].row));
     table_ask(t, ids, 5, probes);
     table_aim(t, probes, 5, true);
-    table_find(t, probes, 5, (struct matrix){0});
+    table_find(t, probes, 5, NULL);
     CHECK_INT(probes[1].row, 2);
     CHECK_INT(probes[4].row, 0);
     for (size_t i = 0; i < 5; i++)
@@ -534,7 +534,7 @@ test_table_finds_ids_that_were_asked_for_before_it_grew(void)
         (void)see_one(t, id, 0);
     CHECK(count_table(t).bytes > 4 * bytes);
     table_aim(t, probes, 2 * (size_t)ASKED, true);
-    table_see(t, probes, 2 * (size_t)ASKED, 0, (struct matrix){0});
+    table_see(t, probes, 2 * (size_t)ASKED, 0, NULL);
     for (size_t i = 0; i < 2 * (size_t)ASKED; i++)
         wrong += probes[i].row != (i < ASKED ? i + 1 : N - i + ASKED);
     CHECK_INT(wrong, 0);
