@@ -204,7 +204,7 @@ void model_predict(struct model *m, const struct columns *c, float *logits);
  *
  * A loss or gradient that is not finite reaches no parameter, and the step is
  * skipped (step->is_skipped): dense parameters stay, and so do all rows of
- * tables but, with one thread, those that earlier parts of the batch (256 rows
+ * tables but, with one thread, those that earlier parts of the batch (128 rows
  * each) had the last word on, and which have learned from these. Allocates:
  * table blocks at most.
  */

@@ -451,7 +451,7 @@ test_threads_change_the_result_by_rounding_alone(void)
     }
 }
 
-/* A batch of three chunks, whose last row is bad. All users come in the last
+/* A batch of five chunks, whose last row is bad. All users come in the last
  * chunk too, so no row of theirs may have learned; with one thread those items
  * have that only came before it. */
 static void
