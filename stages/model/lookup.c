@@ -17,9 +17,8 @@
 #define UPDATES  4  /* rows changed at a time */
 #define AHEAD    32 /* rows asked of the caches in advance */
 
-/* Finds row 0, which an empty bag takes, and says that it may change. */
-static void
-touch_unknown(struct lookup *l)
+void
+lookup_take_unknown(struct lookup *l)
 {
     const uint64_t missing = ID_MISSING;
     struct table_probe probe;
@@ -54,12 +53,6 @@ lookup_carve(struct lookup *l, size_t batch_max, struct carver *c)
         l->starts = carve(c, batch_max + 1, sizeof(*l->starts));
         l->owners = carve(c, n, sizeof(*l->owners));
     }
-}
-
-void
-lookup_begin(struct lookup *l)
-{
-    touch_unknown(l);
 }
 
 static size_t
@@ -197,13 +190,15 @@ static void
 look_up(struct lookup *l, const struct columns *c, const struct piece *p,
         const int64_t *now_s, const struct matrix *to)
 {
-    size_t real = real_ids(l, c, p);
-    size_t rest = p->id_count - real;
+    size_t real;
+    size_t rest;
 
     if (now_s == NULL) {
         table_find(l->table, p->probes, p->id_count, to);
         return;
     }
+    real = real_ids(l, c, p);
+    rest = p->id_count - real;
     table_see(l->table, p->probes, real, *now_s, to);
     if (rest > 0) {
         struct matrix behind = {0};
@@ -236,7 +231,7 @@ look_up_piece(struct lookup *l, const struct columns *c, size_t piece,
     }
     look_up(l, c, &p, now_s, NULL);
     if (now_s != NULL)
-        touch_unknown(l);
+        lookup_take_unknown(l);
     gather_bags(l, c, &p, x);
 }
 

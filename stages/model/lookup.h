@@ -53,8 +53,9 @@ struct lookup {
  * ids_max, width, linear and offsets are set before. */
 void lookup_carve(struct lookup *l, size_t batch_max, struct carver *c);
 
-/* lookup_begin makes it ready; memory and table are set before. */
-void lookup_begin(struct lookup *l);
+/* lookup_take_unknown finds row 0, which an empty bag takes, and says that it
+ * may change: once, when the table is set, before all else. */
+void lookup_take_unknown(struct lookup *l);
 
 /* lookup_ask begins with a piece of the batch; without rows in it, it does
  * nothing, and so do the others. */

@@ -327,7 +327,7 @@ new_tables(struct model *m, struct error *err)
         st = table_new(&l->table, &spec, err);
         if (st != STATUS_OK)
             return st;
-        lookup_begin(l);
+        lookup_take_unknown(l);
         at++;
     }
     return STATUS_OK;

@@ -69,7 +69,7 @@ struct table {
     char name[MODEL_NAME_MAX];
     struct table_spec spec; /* its name points to name */
     uint64_t seed;          /* of the initial rows: of spec.seed and name */
-    size_t look_bytes;      /* of a row, that table_aim asks for */
+    size_t look_bytes;      /* of a row, without its state */
     struct table_store rows;
     struct table_store candidates;
     uint64_t refused;

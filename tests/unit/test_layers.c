@@ -122,43 +122,48 @@ test_gemm_equals_three_loops(void)
     check_products(19, 37, 133);
 }
 
-/* Products of B rows with packed weights (O, I) against those with plain ones;
- * the copies are packed twice, as they are when weights change. */
+typedef void (*weights_fn)(struct matrix c, struct matrix a,
+                           const struct gemm_weights *w, float beta);
+
+/* A product of packed weights against that of plain ones, c (rows, N) and
+ * a (rows, K). */
+static void
+check_same(weights_fn product, size_t rows, size_t N, size_t K,
+           const struct gemm_weights *plain, const struct gemm_weights *packed)
+{
+    float a[MOST];
+    float c[2][MOST];
+
+    for (float beta = 0.0F; beta < 2.0F; beta += 1.0F) {
+        fill(a, rows * K);
+        fill(c[0], rows * N);
+        memcpy(c[1], c[0], rows * N * sizeof(float));
+        product(matrix_view(c[0], rows, N), matrix_view(a, rows, K), plain,
+                beta);
+        product(matrix_view(c[1], rows, N), matrix_view(a, rows, K), packed,
+                beta);
+        CHECK(memcmp(c[0], c[1], rows * N * sizeof(float)) == 0);
+    }
+}
+
+/* Weights (O, I), packed twice, as they are when they change. */
 static void
 check_packed(size_t rows, size_t O, size_t I)
 {
-    float x[MOST];
     float w[MOST];
-    float y[2][MOST];
     size_t floats = gemm_packed_floats(O, I);
-    float *packed = aligned_alloc(64, (floats + 16) / 16 * 64);
+    float *copies = aligned_alloc(64, (floats + 16) / 16 * 64);
     struct gemm_weights plain = {matrix_view(w, O, I), NULL};
-    struct gemm_weights copied = {matrix_view(w, O, I), packed};
+    struct gemm_weights packed = {matrix_view(w, O, I), copies};
 
-    CHECK(packed != NULL);
+    CHECK(copies != NULL);
     for (int round = 0; round < 2; round++) {
         fill(w, O * I);
-        gemm_pack(packed, plain.w);
-        for (float beta = 0.0F; beta < 2.0F; beta += 1.0F) {
-            fill(x, rows * I);
-            fill(y[0], rows * O);
-            memcpy(y[1], y[0], rows * O * sizeof(float));
-            gemm_forth(matrix_view(y[0], rows, O), matrix_view(x, rows, I),
-                       &plain, beta);
-            gemm_forth(matrix_view(y[1], rows, O), matrix_view(x, rows, I),
-                       &copied, beta);
-            CHECK(memcmp(y[0], y[1], rows * O * sizeof(float)) == 0);
-            fill(x, rows * O);
-            fill(y[0], rows * I);
-            memcpy(y[1], y[0], rows * I * sizeof(float));
-            gemm_back(matrix_view(y[0], rows, I), matrix_view(x, rows, O),
-                      &plain, beta);
-            gemm_back(matrix_view(y[1], rows, I), matrix_view(x, rows, O),
-                      &copied, beta);
-            CHECK(memcmp(y[0], y[1], rows * I * sizeof(float)) == 0);
-        }
+        gemm_pack(copies, plain.w);
+        check_same(gemm_forth, rows, O, I, &plain, &packed);
+        check_same(gemm_back, rows, I, O, &plain, &packed);
     }
-    free(packed);
+    free(copies);
 }
 
 static void

@@ -511,6 +511,54 @@ test_table_probes_lend_the_payloads_of_their_rows(void)
     table_free(&t);
 }
 
+/* Rows of some width, of which fewer are asked for too, into every other row
+ * of memory: nothing beside them is written. */
+static void
+check_copies(size_t width, size_t columns)
+{
+    enum { N = 4, STRIDE = 24 };
+    const uint64_t ids[N] = {3, 4, 3, ID_MISSING};
+    struct table_spec spec = make_spec(10);
+    struct table_probe probes[N];
+    float memory[3][N * STRIDE];
+    struct table *t;
+
+    spec.width = spec.embedding_width = width;
+    t = make_table(&spec);
+    for (size_t round = 0; round < 3; round++) {
+        struct matrix to = {memory[round], N, columns, STRIDE};
+
+        for (size_t i = 0; i < N * STRIDE; i++)
+            memory[round][i] = 7.0F;
+        table_ask(t, ids, N, probes);
+        table_aim(t, probes, N, round == 0);
+        if (round == 0)
+            table_see(t, probes, N, 0, &to);
+        else if (round == 1)
+            table_touch(t, probes, N, &to);
+        else
+            table_find(t, probes, N, &to);
+        for (size_t i = 0; i < N * STRIDE; i++) {
+            const float *row = probes[i / STRIDE].payload;
+            size_t k = i % STRIDE;
+
+            CHECK_NEAR(memory[round][i], k < columns ? row[k] : 7.0F, 0.0);
+        }
+    }
+    CHECK(memory[0][0] != memory[0][STRIDE]);
+    table_free(&t);
+}
+
+static void
+test_table_copies_the_first_parameters(void)
+{
+    check_copies(3, 3);
+    check_copies(4, 4);
+    check_copies(16, 16);
+    check_copies(20, 17);
+    check_copies(20, 16);
+}
+
 /* An id on its way while its segment splits, and one that gets its row. */
 static void
 test_table_finds_ids_that_were_asked_for_before_it_grew(void)
@@ -580,6 +628,7 @@ main(void)
     RUN(test_table_expiry_walks_in_pieces_and_spares_unknown_times);
     RUN(test_table_keeps_step_with_a_plain_list);
     RUN(test_table_probes_lend_the_payloads_of_their_rows);
+    RUN(test_table_copies_the_first_parameters);
     RUN(test_table_finds_ids_that_were_asked_for_before_it_grew);
     RUN(test_table_new_explains_an_impossible_spec);
     return check_report();
