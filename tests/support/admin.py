@@ -73,6 +73,24 @@ class AdminPort:
             lambda: (lambda s: s if is_it(s) else None)(self.status()),
             seconds=60, what=what)
 
+    def find_port(self, process, log="run.log"):
+        def look():
+            self.assertIsNone(process.poll(), self.read(log)[-3000:])
+            found = re.search(r"admin_listening address=\S+:(\d+)",
+                              self.read(log))
+            return found and int(found.group(1))
+        return wait_until(look, what="the admin port")
+
+    def wait_trained(self, count):
+        return self.wait_status(
+            lambda s: s["roles"]["train"]["counts"]["examples"] >= count,
+            f"{count} examples")
+
+    def wait_labels(self, count):
+        return self.wait_status(
+            lambda s: s["roles"]["annotate"]["counts"]["labels"] >= count,
+            f"{count} labels")
+
     def connect(self):
         """A raw socket to the port, closed at the end."""
         s = socket.create_connection(("127.0.0.1", self.port), timeout=60)
@@ -118,25 +136,12 @@ class AdminCase(AdminPort, StreamCase):
         return self.start_service(name, env=env, **overlay(
             {"events": {"path": pipe}}, more))
 
-    def find_port(self, process, log="run.log"):
-        def look():
-            self.assertIsNone(process.poll(), self.read(log)[-3000:])
-            found = re.search(r"admin_listening address=\S+:(\d+)",
-                              self.read(log))
-            return found and int(found.group(1))
-        return wait_until(look, what="the admin port")
-
     def wait_quiet(self, role):
         """Waits, in a paused daemon, until a role has nothing under way but
         the batch that is not full."""
         return self.wait_status(
             lambda s: s["roles"][role]["in_flight"]["batches"] <= 1 and
             s["roles"][role]["in_flight"]["records"] < 256, "quiet")
-
-    def wait_trained(self, count):
-        return self.wait_status(
-            lambda s: s["roles"]["train"]["counts"]["examples"] >= count,
-            f"{count} examples")
 
     def stop_service(self, process, code=0):
         process.terminate()
