@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Extendible hashing of ids to rows.
+ * Linear hashing of ids to rows.
  */
 #include "stages/model/table_index.h"
 
 #include "daemon/base/macros.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define SPLIT_LEAST   (TABLE_SEGMENT_SLOTS * 3 / 4)
-#define SPLIT_SPREAD  (TABLE_SEGMENT_SLOTS / 10)
 #define PREFETCH_ROWS 24u /* rows whose ids a split asks for ahead */
 
-/* What an index without ids has for a segment; never written. */
-static struct table_segment no_ids;
+struct table_segment table_index_none;
 
 static uint32_t
 next_slot(uint32_t at)
@@ -43,18 +39,17 @@ hash_row(const struct table_pages *rows, uint32_t row)
     return table_hash(m->id);
 }
 
-/* Spread evenly over the segments (a golden-ratio sequence): their ids are so
- * many everywhere that with one load for all, all would split in a moment. */
-static uint32_t
-choose_split(uint64_t number)
+/* How many ids so many segments take before the next one splits: from 0.75 to
+ * 0.85 of what those of this round could hold. */
+static uint64_t
+count_room(uint64_t round, uint64_t segment_count)
 {
-    uint32_t place = (uint32_t)number * UINT32_C(0x9e3779b9);
-
-    return SPLIT_LEAST + (uint32_t)((uint64_t)place * SPLIT_SPREAD >> 32);
+    return (15 * round + 2 * (segment_count - round)) * TABLE_SEGMENT_SLOTS /
+           20;
 }
 
 static struct table_segment *
-add_segment(struct table_index *x, uint32_t depth)
+add_segment(struct table_index *x)
 {
     struct table_segment *s;
 
@@ -63,57 +58,21 @@ add_segment(struct table_index *x, uint32_t depth)
         return NULL;
     s = table_pages_at(&x->segments, x->segment_count);
     memset(s, 0, sizeof(*s));
-    s->depth = depth;
-    s->split_at = choose_split(x->segment_count++);
+    x->segment_count++;
     return s;
 }
 
+/* Splits the first segment of this round that has not, by its rows' next bit.
+ * Without memory for that the others only fill up. */
 static bool
-double_directory(struct table_index *x)
+split_segment(struct table_index *x, const struct table_pages *rows)
 {
-    size_t count = (size_t)1 << x->depth;
-    struct table_segment **wide;
-
-    wide = malloc(2 * count * sizeof(struct table_segment *));
-    if (wide == NULL)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        wide[2 * i] = x->directory[i];
-        wide[2 * i + 1] = x->directory[i];
-    }
-    free(x->directory);
-    x->directory = wide;
-    x->depth++;
-    return true;
-}
-
-/* Points the upper half of the entries that share a segment to its new twin. */
-static void
-link_twin(struct table_index *x, uint64_t hash, struct table_segment *twin)
-{
-    unsigned depth = twin->depth;
-    size_t span = (size_t)1 << (x->depth - depth);
-    size_t first = (size_t)((hash >> 1) >> (63 - depth) | 1) * span;
-
-    for (size_t i = 0; i < span; i++)
-        x->directory[first + i] = twin;
-}
-
-/* Splits the segment of this hash by its rows' next bit. */
-static bool
-split_segment(struct table_index *x, uint64_t hash,
-              const struct table_pages *rows)
-{
-    struct table_segment *s = table_index_segment(x, hash);
-    struct table_segment *twin;
+    struct table_segment *s =
+        table_pages_at(&x->segments, x->segment_count - x->round);
+    struct table_segment *twin = add_segment(x);
     uint64_t slots[TABLE_SEGMENT_SLOTS];
     size_t count = 0;
 
-    if (s->depth == x->depth_max)
-        return false;
-    if (s->depth == x->depth && !double_directory(x))
-        return false;
-    twin = add_segment(x, s->depth + 1);
     if (twin == NULL)
         return false;
     for (size_t i = 0; i < COUNT(s->slots); i++) {
@@ -122,52 +81,36 @@ split_segment(struct table_index *x, uint64_t hash,
         s->slots[i] = 0;
     }
     s->used = 0;
-    s->depth++;
     for (size_t i = 0; i < count; i++) {
         size_t ahead = i + PREFETCH_ROWS < count ? i + PREFETCH_ROWS : i;
         uint64_t h = hash_row(rows, (uint32_t)slots[i]);
 
         __builtin_prefetch(table_pages_at(rows, (uint32_t)slots[ahead]));
-        put_slot((h >> (64 - s->depth) & 1) != 0 ? twin : s, slots[i]);
+        put_slot((h >> 32 & x->round) != 0 ? twin : s, slots[i]);
     }
-    link_twin(x, hash, twin);
+    if (x->segment_count == 2 * x->round)
+        x->round = x->segment_count;
     return true;
 }
 
 bool
 table_index_init(struct table_index *x, uint64_t row_max)
 {
-    uint64_t segment_max;
+    uint64_t segment_max = 1;
 
     assert(row_max > 0);
-    /* Three levels more than an even spread at a quarter of the load would
-     * need: hashes of honest ids never come near it. */
-    x->depth_max = 3;
-    while (row_max >> x->depth_max > TABLE_SEGMENT_SLOTS / 32)
-        x->depth_max++;
-    x->depth = 0;
-    x->segment_count = 0;
-    segment_max = UINT64_C(1) << x->depth_max;
-    x->directory = malloc(sizeof(struct table_segment *));
-    if (x->directory == NULL)
-        return false;
-    if (!table_pages_init(&x->segments, sizeof(struct table_segment),
-                          segment_max))
-        goto fail;
-    x->directory[0] = &no_ids;
-    return true;
-
-fail:
-    table_index_fini(x);
-    return false;
+    memset(x, 0, sizeof(*x));
+    x->round = 1;
+    while (count_room(segment_max, segment_max) < row_max)
+        segment_max *= 2;
+    return table_pages_init(&x->segments, sizeof(struct table_segment),
+                            segment_max);
 }
 
 void
 table_index_fini(struct table_index *x)
 {
     table_pages_fini(&x->segments);
-    free(x->directory);
-    x->directory = NULL;
 }
 
 uint32_t
@@ -205,16 +148,6 @@ table_index_guess_on(const struct table_index *x, uint64_t hash)
     return row;
 }
 
-static bool
-add_first_segment(struct table_index *x)
-{
-    struct table_segment *s = add_segment(x, 0);
-
-    if (s != NULL)
-        x->directory[0] = s;
-    return s != NULL;
-}
-
 bool
 table_index_put(struct table_index *x, uint64_t hash, uint32_t row,
                 const struct table_pages *rows)
@@ -222,15 +155,17 @@ table_index_put(struct table_index *x, uint64_t hash, uint32_t row,
     struct table_segment *s;
 
     assert(row != 0);
-    if (x->segment_count == 0 && !add_first_segment(x))
+    if (x->segment_count == 0 && add_segment(x) == NULL)
         return false;
+    while (x->used >= count_room(x->round, x->segment_count) &&
+           split_segment(x, rows))
+        ;
     s = table_index_segment(x, hash);
-    while (s->used >= s->split_at && split_segment(x, hash, rows))
-        s = table_index_segment(x, hash);
     /* Probing ends at an empty slot, so one always stays. */
     if (s->used + 1 >= TABLE_SEGMENT_SLOTS)
         return false;
     put_slot(s, hash << 32 | row);
+    x->used++;
     return true;
 }
 
@@ -260,11 +195,11 @@ table_index_remove(struct table_index *x, uint64_t hash, uint32_t row)
     }
     s->slots[hole] = 0;
     s->used--;
+    x->used--;
 }
 
 uint64_t
 table_index_bytes(const struct table_index *x)
 {
-    return table_pages_bytes(&x->segments) +
-           ((uint64_t)sizeof(struct table_segment *) << x->depth);
+    return table_pages_bytes(&x->segments);
 }

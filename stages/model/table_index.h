@@ -5,18 +5,19 @@
 #include "stages/model/table_pages.h"
 
 /*
- * The index of a table, id -> row: extendible hashing. The top bits of an id's
- * hash choose a segment of 64 KiB by way of a directory; inside it a slot
- * holds the hash's low 32 bits (the tag) and the row, found by linear probing
- * from the beginning of a cache line that depends on the tag alone, so that
- * nearly every search reads one line. A segment splits at a load of its own,
- * 0.75 to 0.85, so that not all do at once, and touches only its own rows.
- * Removal shifts back, so nothing piles up. A tag is a hint: who asks compares
- * the row's id. The first segment comes with the first id.
+ * The index of a table, id -> row: linear hashing (Litwin 1980) over segments
+ * of 64 KiB. The lower bits of a hash's upper half number the segment, one bit
+ * more for those that have split in this round; they split in order of number,
+ * one after the other while the load of the others goes from 0.75 to 0.85, and
+ * a split touches its own rows alone. Inside a segment a slot holds the hash's
+ * lower half (the tag) and the row, found by linear probing from the beginning
+ * of a cache line that depends on the tag alone, so that nearly every search
+ * reads one line. Removal shifts back, so nothing piles up. A tag is a hint:
+ * who asks compares the row's id. The first segment comes with the first id.
  *
- *   hash  | directory (depth bits) |       ...       |    tag (32)   |
- *                   |                                       |
- *   directory [ s0 s0 s1 s2 ... ] -> segment { slots[8184]: tag, row }
+ *   hash  |       ...       | number |           tag (32)           |
+ *                               |                   |
+ *   segments [ 0 1 2 ... ] -> segment { slots[8184]: tag, row }
  */
 
 /* How every row begins: what the table knows of it besides its numbers; free:
@@ -31,20 +32,20 @@ struct row_meta {
 #define TABLE_LINE_SLOTS    ((size_t)8) /* of a cache line; divides the slots */
 
 struct table_segment {
-    uint32_t depth; /* top bits of the hash that all its ids share */
     uint32_t used;
-    uint32_t split_at;                   /* so many ids */
-    uint32_t unused[13];                 /* slots begin a cache line */
+    uint32_t unused[15];                 /* slots begin a cache line */
     uint64_t slots[TABLE_SEGMENT_SLOTS]; /* tag << 32 | row, 0: empty */
 };
 
 struct table_index {
-    struct table_segment **directory; /* 1 << depth */
-    unsigned depth;
-    unsigned depth_max;
-    uint64_t segment_count;
     struct table_pages segments;
+    uint64_t segment_count;
+    uint64_t round; /* segments when this round began, a power of two */
+    uint64_t used;
 };
+
+/* What an index without ids has for a segment; never written. */
+extern struct table_segment table_index_none;
 
 /* table_index_init prepares for row_max rows. False: no memory, and nothing
  * to release. */
@@ -64,8 +65,8 @@ uint32_t table_index_find(const struct table_index *x, uint64_t hash,
 
 /*
  * table_index_put adds a row (not 0) under a hash that has none. False: no
- * memory, or far more ids with the same top bits than chance allows; nothing
- * observable changed. Allocates: a segment, sometimes a directory.
+ * memory, or far more ids of one segment than chance allows; nothing observable
+ * changed. Allocates: a segment.
  */
 bool table_index_put(struct table_index *x, uint64_t hash, uint32_t row,
                      const struct table_pages *rows);
@@ -101,7 +102,13 @@ table_index_home(uint64_t tag)
 static inline struct table_segment *
 table_index_segment(const struct table_index *x, uint64_t hash)
 {
-    return x->directory[(hash >> 1) >> (63 - x->depth)];
+    uint64_t number = hash >> 32 & (2 * x->round - 1);
+
+    if (x->segment_count == 0)
+        return &table_index_none;
+    if (number >= x->segment_count)
+        number -= x->round;
+    return table_pages_at(&x->segments, number);
 }
 
 /* table_index_line lends the cache line where a probe begins. */

@@ -189,39 +189,50 @@ test_table_index_guesses_on_where_a_line_is_full(void)
     table_pages_fini(&rows);
 }
 
-/* From the first split of one round to the last: with the same load for all,
- * chance alone would spread 32 of them over 5 % of the ids. */
+/* A split moves thousands of ids, so no two may follow each other closely. */
 static void
 test_table_index_spreads_its_splits(void)
 {
-    enum { SEGMENTS = 32, N = 2 * SEGMENTS * TABLE_SEGMENT_SLOTS };
+    enum { SEGMENTS = 64, N = SEGMENTS * TABLE_SEGMENT_SLOTS };
     struct table_pages rows;
     struct table_index x;
-    uint32_t first = 0;
+    uint32_t least = N;
     uint32_t last = 0;
+    uint32_t wrong = 0;
 
     CHECK(table_pages_init(&rows, sizeof(struct row_meta), N + 1));
-    CHECK(table_index_init(&x, N));
-    CHECK_INT(table_index_bytes(&x), sizeof(struct table_segment *));
     CHECK(table_pages_reserve(&rows, 0));
-    for (uint32_t i = 1; i <= N && x.segment_count < 2 * SEGMENTS; i++) {
+    CHECK(table_index_init(&x, N));
+    CHECK_INT(table_index_bytes(&x), 0);
+    for (uint32_t i = 1; i <= N; i++) {
+        uint64_t count = x.segment_count;
         struct row_meta *m;
 
         CHECK(table_pages_reserve(&rows, i));
         m = table_pages_at(&rows, i);
         *m = (struct row_meta){.id = i};
         CHECK(table_index_put(&x, table_hash(i), i, &rows));
-        if (x.segment_count <= SEGMENTS)
-            first = i;
+        CHECK(x.segment_count <= count + 1);
+        if (i == 1 || x.segment_count == count)
+            continue;
+        least = i - last < least ? i - last : least;
         last = i;
     }
-    CHECK_INT(x.segment_count, 2 * SEGMENTS);
-    CHECK(last - first > first / 11);
+    CHECK(x.segment_count > SEGMENTS);
+    CHECK(least >= TABLE_SEGMENT_SLOTS / 10);
+    for (uint32_t i = 1; i <= N; i++)
+        wrong += table_index_find(&x, table_hash(i), i, &rows) != i;
+    for (uint32_t i = 1; i <= N; i += 2)
+        table_index_remove(&x, table_hash(i), i);
+    for (uint32_t i = 1; i <= N; i++)
+        wrong += table_index_find(&x, table_hash(i), i, &rows) !=
+                 (i % 2 == 0 ? i : 0);
+    CHECK_INT(wrong, 0);
     table_index_fini(&x);
     table_pages_fini(&rows);
 }
 
-/* Ids whose hashes share their top 16 bits, as an attacker might bring. */
+/* Ids whose hashes share their upper half, as an attacker might bring. */
 static void
 test_table_index_stays_bounded_when_hashes_begin_alike(void)
 {
