@@ -273,8 +273,8 @@ table_free(struct table **self)
     free(t);
 }
 
-/* The directory is read before any line is asked for: a request that has to
- * wait for its page's address holds up all reads behind it. */
+/* All lines are found before any is asked for: a request that has to wait for
+ * its page's address holds up all reads behind it. */
 void
 table_ask(const struct table *t, const uint64_t *ids, size_t n,
           struct table_probe *probes)

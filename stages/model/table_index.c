@@ -9,8 +9,6 @@
 #include <assert.h>
 #include <string.h>
 
-#define PREFETCH_ROWS 24u /* rows whose ids a split asks for ahead */
-
 struct table_segment table_index_none;
 
 static uint32_t
@@ -29,14 +27,6 @@ put_slot(struct table_segment *s, uint64_t slot)
         at = next_slot(at);
     s->slots[at] = slot;
     s->used++;
-}
-
-static uint64_t
-hash_row(const struct table_pages *rows, uint32_t row)
-{
-    const struct row_meta *m = table_pages_at(rows, row);
-
-    return table_hash(m->id);
 }
 
 /* How many ids so many segments take before the next one splits: from 0.75 to
@@ -62,10 +52,10 @@ add_segment(struct table_index *x)
     return s;
 }
 
-/* Splits the first segment of this round that has not, by its rows' next bit.
- * Without memory for that the others only fill up. */
+/* Splits the first segment of this round that has not. Without memory for that
+ * the others only fill up. */
 static bool
-split_segment(struct table_index *x, const struct table_pages *rows)
+split_segment(struct table_index *x)
 {
     struct table_segment *s =
         table_pages_at(&x->segments, x->segment_count - x->round);
@@ -81,13 +71,8 @@ split_segment(struct table_index *x, const struct table_pages *rows)
         s->slots[i] = 0;
     }
     s->used = 0;
-    for (size_t i = 0; i < count; i++) {
-        size_t ahead = i + PREFETCH_ROWS < count ? i + PREFETCH_ROWS : i;
-        uint64_t h = hash_row(rows, (uint32_t)slots[i]);
-
-        __builtin_prefetch(table_pages_at(rows, (uint32_t)slots[ahead]));
-        put_slot((h >> 32 & x->round) != 0 ? twin : s, slots[i]);
-    }
+    for (size_t i = 0; i < count; i++)
+        put_slot((slots[i] >> 32 & x->round) != 0 ? twin : s, slots[i]);
     if (x->segment_count == 2 * x->round)
         x->round = x->segment_count;
     return true;
@@ -149,8 +134,7 @@ table_index_guess_on(const struct table_index *x, uint64_t hash)
 }
 
 bool
-table_index_put(struct table_index *x, uint64_t hash, uint32_t row,
-                const struct table_pages *rows)
+table_index_put(struct table_index *x, uint64_t hash, uint32_t row)
 {
     struct table_segment *s;
 
@@ -158,7 +142,7 @@ table_index_put(struct table_index *x, uint64_t hash, uint32_t row,
     if (x->segment_count == 0 && add_segment(x) == NULL)
         return false;
     while (x->used >= count_room(x->round, x->segment_count) &&
-           split_segment(x, rows))
+           split_segment(x))
         ;
     s = table_index_segment(x, hash);
     /* Probing ends at an empty slot, so one always stays. */

@@ -6,17 +6,19 @@
 
 /*
  * The index of a table, id -> row: linear hashing (Litwin 1980) over segments
- * of 64 KiB. The lower bits of a hash's upper half number the segment, one bit
- * more for those that have split in this round; they split in order of number,
- * one after the other while the load of the others goes from 0.75 to 0.85, and
- * a split touches its own rows alone. Inside a segment a slot holds the hash's
- * lower half (the tag) and the row, found by linear probing from the beginning
- * of a cache line that depends on the tag alone, so that nearly every search
- * reads one line. Removal shifts back, so nothing piles up. A tag is a hint:
- * who asks compares the row's id. The first segment comes with the first id.
+ * of 64 KiB. The index takes an id by the lower half of its hash, the tag. Its
+ * lowest bits number the segment, one bit more for those that have split in
+ * this round; they split in order of number, one after the other while the load
+ * of the others goes from 0.75 to 0.85. Inside a segment a slot holds the tag
+ * and the row, found by linear probing from the beginning of a cache line that
+ * depends on the tag's highest bits, so that nearly every search reads one
+ * line. A split reads slots alone, and removal shifts back, so nothing piles
+ * up. A tag is a hint: who asks compares the row's id. The first segment comes
+ * with the first id.
  *
- *   hash  |       ...       | number |           tag (32)           |
- *                               |                   |
+ *   hash  |            ...             |  line  |  ...  |  number  |
+ *                                      |--------- tag (32) --------|
+ *
  *   segments [ 0 1 2 ... ] -> segment { slots[8184]: tag, row }
  */
 
@@ -68,8 +70,7 @@ uint32_t table_index_find(const struct table_index *x, uint64_t hash,
  * memory, or far more ids of one segment than chance allows; nothing observable
  * changed. Allocates: a segment.
  */
-bool table_index_put(struct table_index *x, uint64_t hash, uint32_t row,
-                     const struct table_pages *rows);
+bool table_index_put(struct table_index *x, uint64_t hash, uint32_t row);
 
 /* table_index_remove takes out a row that was put under this hash. */
 void table_index_remove(struct table_index *x, uint64_t hash, uint32_t row);
@@ -102,7 +103,7 @@ table_index_home(uint64_t tag)
 static inline struct table_segment *
 table_index_segment(const struct table_index *x, uint64_t hash)
 {
-    uint64_t number = hash >> 32 & (2 * x->round - 1);
+    uint64_t number = (uint32_t)hash & (2 * x->round - 1);
 
     if (x->segment_count == 0)
         return &table_index_none;
@@ -122,7 +123,8 @@ table_index_line(const struct table_index *x, uint64_t hash)
 
 /*
  * table_index_guess gives a row whose tag matches, 0 when none does, reading no
- * row: right but for one id in a million or so. It reads one line alone.
+ * row: right but for few ids (with 10^7 rows one in three hundred). It reads
+ * one line alone.
  *
  * line        table_index_line of this hash; since then the index may have
  *             grown, and then the guess may be 0 where there is a row

@@ -52,7 +52,7 @@ table_store_take(struct table_store *s, uint64_t id)
         if (row > s->row_max || !table_pages_reserve(&s->rows, row))
             return 0;
     }
-    if (!table_index_put(&s->index, table_hash(id), row, &s->rows))
+    if (!table_index_put(&s->index, table_hash(id), row))
         return 0;
     m = table_store_meta(s, row);
     if (row == s->at.used) {
@@ -90,7 +90,7 @@ table_store_put(struct table_store *s, uint32_t row,
         uint64_t hash = table_hash(meta->id);
 
         if (table_store_find(s, hash, meta->id) != 0 ||
-            !table_index_put(&s->index, hash, row, &s->rows))
+            !table_index_put(&s->index, hash, row))
             return false;
     }
     *table_store_meta(s, row) = *meta;
