@@ -165,11 +165,11 @@ lookup_ask(struct lookup *l, const struct columns *c, size_t piece)
 
 void
 lookup_aim(struct lookup *l, const struct columns *c, size_t piece,
-           bool will_learn)
+           bool learns_soon)
 {
     struct piece p = find_piece(l, c, piece);
 
-    table_aim(l->table, p.probes, p.id_count, will_learn);
+    table_aim(l->table, p.probes, p.id_count, learns_soon);
 }
 
 /* How many of a piece's ids are of rows that happened. */

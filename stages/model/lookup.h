@@ -61,9 +61,9 @@ void lookup_take_unknown(struct lookup *l);
  * nothing, and so do the others. */
 void lookup_ask(struct lookup *l, const struct columns *c, size_t piece);
 
-/* lookup_aim goes on with it, on the way to lookup_see if it will learn. */
+/* lookup_aim goes on with it; rows that learn soon come with their state. */
 void lookup_aim(struct lookup *l, const struct columns *c, size_t piece,
-                bool will_learn);
+                bool learns_soon);
 
 /*
  * lookup_find finds a piece's rows, changes nothing in the table, and writes

@@ -52,7 +52,7 @@ batch_inputs(const struct model *m)
  * Looks rows [first, first + n) up in some tables. In each turn a table finds
  * one piece, aims at the one after and asks for the one after that: so the
  * misses of all tables and of several pieces overlap, also when the batch is
- * small.
+ * small. Rows that learn in the same chunk come with their state.
  */
 static void
 look_up(struct model *m, size_t first_table, size_t end_table, size_t first,
@@ -61,6 +61,7 @@ look_up(struct model *m, size_t first_table, size_t end_table, size_t first,
     const struct columns *c = m->batch;
     size_t piece = first / LOOKUP_ROWS;
     size_t end = (first + n + LOOKUP_ROWS - 1) / LOOKUP_ROWS;
+    bool learns_soon = now_s != NULL && m->spec.threads == 1;
     struct matrix x = batch_inputs(m);
 
     assert(first % LOOKUP_ROWS == 0);
@@ -73,7 +74,7 @@ look_up(struct model *m, size_t first_table, size_t end_table, size_t first,
             else if (turn >= piece + 2)
                 lookup_find(l, c, turn - 2, x);
             if (turn >= piece + 1 && turn < end + 1)
-                lookup_aim(l, c, turn - 1, now_s != NULL);
+                lookup_aim(l, c, turn - 1, learns_soon);
             if (turn < end)
                 lookup_ask(l, c, turn);
         }
@@ -81,9 +82,9 @@ look_up(struct model *m, size_t first_table, size_t end_table, size_t first,
 }
 
 static void
-chain_ids(struct model *m, size_t first_table, size_t end_table)
+chain_ids(struct model *m)
 {
-    for (size_t i = first_table; i < end_table; i++)
+    for (size_t i = 0; i < m->lookup_count; i++)
         lookup_chain(&m->lookups[i], m->batch);
 }
 
@@ -107,8 +108,11 @@ see_part(void *ctx, size_t number)
     size_t end;
 
     own_tables(m, number, &first, &end);
-    chain_ids(m, first, end);
-    look_up(m, first, end, 0, m->batch->row_count, &now_s);
+    /* One by one: a table's pages stay known while all its rows are met. */
+    for (size_t i = first; i < end; i++) {
+        lookup_chain(&m->lookups[i], m->batch);
+        look_up(m, i, i + 1, 0, m->batch->row_count, &now_s);
+    }
 }
 
 static size_t
@@ -315,7 +319,7 @@ learn_part(void *ctx, size_t number)
     w->largest = 0;
     range(m->batch->row_count, m->spec.threads, number, &first, &end);
     if (m->spec.threads == 1)
-        chain_ids(m, 0, m->lookup_count);
+        chain_ids(m);
     for (; first < end; first += n) {
         n = chunk_length(m, first, end);
         if (m->spec.threads == 1)

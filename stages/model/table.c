@@ -320,9 +320,9 @@ guess_rows(const struct table *t, struct table_probe *probes, size_t n)
 
 void
 table_aim(const struct table *t, struct table_probe *probes, size_t n,
-          bool will_learn)
+          bool learns_soon)
 {
-    size_t bytes = will_learn ? t->rows.rows.item_bytes : t->look_bytes;
+    size_t bytes = learns_soon ? t->rows.rows.item_bytes : t->look_bytes;
 
     OBJ_CHECK(t, TABLE_MAGIC);
     for (size_t i = 0; i < n; i += GUESSED)

@@ -60,10 +60,10 @@ struct table_probe {
 void table_ask(const struct table *t, const uint64_t *ids, size_t n,
                struct table_probe *probes);
 
-/* table_aim goes on with it. Rows that will learn are wanted with their state,
+/* table_aim goes on with it. Rows that learn soon are wanted with their state,
  * others for their parameters alone. */
 void table_aim(const struct table *t, struct table_probe *probes, size_t n,
-               bool will_learn);
+               bool learns_soon);
 
 /*
  * table_find writes the row and payload of each of n probes, row 0 for ids
