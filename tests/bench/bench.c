@@ -13,10 +13,7 @@
 #include <time.h>
 
 static const struct bench *const benches[] = {
-    &decode_bench,
-    &train_bench,
-    &infer_bench,
-    &checkpoint_bench,
+    &decode_bench, &train_bench, &infer_bench, &checkpoint_bench, &grow_bench,
 };
 
 double

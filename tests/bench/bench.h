@@ -22,6 +22,7 @@ extern const struct bench decode_bench;     /* events/s, us an event */
 extern const struct bench train_bench;      /* us an example */
 extern const struct bench infer_bench;      /* us an event */
 extern const struct bench checkpoint_bench; /* ms, the longest gap */
+extern const struct bench grow_bench;       /* ms, the longest batch */
 
 double bench_now_us(void);
 

@@ -46,6 +46,7 @@ BENCHES = [
     ("infer.16", US_EVENT, 9, 0),
     ("infer.256", US_EVENT, 9, 0),
     ("checkpoint.pause_ms", "ms", 3, 4 * GIB),
+    ("grow.pause_ms", "ms", 9, 4 * GIB),
     ("e2e.file", PER_S, 3, 0),
     ("train.uniform.1e8", US_EXAMPLE, 9, 18 * GIB),
     ("train.uniform.1e8.t2", US_EXAMPLE, 9, 18 * GIB),
@@ -275,7 +276,7 @@ def main():
         try:
             if name == "e2e.file":
                 value = measure_end_to_end(samples, args.out, events)
-            elif name.startswith("decode."):
+            elif name.startswith(("decode.", "grow.")):
                 value = measure_alone(name, samples, args.out, events)
             else:
                 value, floor, peer = measure(name, samples, memory, args.out,
