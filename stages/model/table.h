@@ -12,10 +12,10 @@
  *
  * A row's payload is `width` parameters followed by `state_width` floats of
  * optimizer state. Row 0 serves missing and unknown ids; it is learned like any
- * other, never expires, and is not counted in rows_max. The index is an
- * extendible hash of small segments, so that growing never rehashes more than
- * one segment. At rows_max the policy is stated: new ids are served by row 0
- * and counted as refused until expiry frees rows.
+ * other, never expires, and is not counted in rows_max. The index is a linear
+ * hash of small segments, so that growing never rehashes more than one. At
+ * rows_max the policy is stated: new ids are served by row 0 and counted as
+ * refused until expiry frees rows.
  *
  * Thread: one at a time (the owner hands different tables to different
  * helpers). Allocates: blocks and segments only, of memory that a thread
