@@ -364,7 +364,8 @@ curve_add(struct curve *c, const struct columns *columns, const float *student,
 
             add_task_row(c, t, columns, r, student, baseline, is_judged);
             student += task->width;
-            baseline += baseline != NULL ? task->width : 0;
+            if (baseline != NULL)
+                baseline += task->width;
         }
         c->judged += is_judged ? 1 : 0;
         c->examples++;
