@@ -10,7 +10,7 @@ import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from admin import TOKEN, AdminPort  # noqa: E402
+from admin import TOKEN, AdminPort, said_port  # noqa: E402
 from integration import main, wait_until  # noqa: E402
 from kafka_case import KafkaCase  # noqa: E402
 
@@ -23,8 +23,7 @@ class AdminKafkaCase(AdminPort, KafkaCase):
         self.service.configure(admin=ADMIN, **more)
         daemon = self.service.start()
         daemon.await_said("admin_listening")
-        self.port = int(re.search(r"admin_listening address=\S+:(\d+)",
-                                  daemon.said())[1])
+        self.port = said_port(daemon.said())
         return daemon
 
     def await_ready(self, code, reason=""):

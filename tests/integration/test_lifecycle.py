@@ -38,10 +38,9 @@ class LifeCase(StreamCase):
 
 
 class TestStop(AdminPort, LifeCase):
-    def start_and_wait(self):
+    def start_and_wait(self, log):
         """Starts a run and waits until both of its roles did something that
         the runs before it had not done."""
-        log = f"stopped.{len(self.started)}.log"
         process = self.start_all(log=log)
         self.port = self.find_port(process, log)
         self.wait_trained(2000)
@@ -55,11 +54,11 @@ class TestStop(AdminPort, LifeCase):
                        teacher={"checkpoint": {"every": 1000000},
                                 "model": {"hidden": [768, 512]}})
         wanted = self.undisturbed()
-        for _ in range(2):
-            process = self.start_and_wait()
+        for log in ("first.log", "second.log"):
+            process = self.start_and_wait(log)
             process.send_signal(name)
             process.wait(timeout=60)
-            self.assertEqual(process.returncode, 0)
+            self.assertEqual(process.returncode, 0, self.read(log))
             self.assertLess(self.size("run", "labels.ndjson"), self.whole)
         self.assertEqual(self.versions("run", "checkpoints"), [1, 2])
         self.assertEqual(self.versions("run", "teacher"), [1, 2])

@@ -29,6 +29,12 @@ def overlay(base, more):
     return result
 
 
+def said_port(text):
+    """The port that a daemon's log names; None while it names none."""
+    found = re.search(r"admin_listening address=\S+:(\d+)", text)
+    return found and int(found.group(1))
+
+
 class Answer:
     def __init__(self, response):
         self.code = response.status
@@ -74,11 +80,10 @@ class AdminPort:
             seconds=60, what=what)
 
     def find_port(self, process, log="run.log"):
+        """Waits for the port that a process says in a log of the folder."""
         def look():
             self.assertIsNone(process.poll(), self.read(log)[-3000:])
-            found = re.search(r"admin_listening address=\S+:(\d+)",
-                              self.read(log))
-            return found and int(found.group(1))
+            return said_port(self.read(log))
         return wait_until(look, what="the admin port")
 
     def wait_trained(self, count):

@@ -509,6 +509,38 @@ test_table_probes_lend_the_payloads_of_their_rows(void)
     table_free(&t);
 }
 
+/* The index takes one of these for the other; the rows' ids tell. */
+static void
+test_table_tells_ids_of_one_tag_apart(void)
+{
+    struct table_spec spec = make_spec(10);
+    struct table *t = make_table(&spec);
+    const uint64_t ids[] = {3304, 124471};
+    struct table_probe probes[2];
+    uint32_t rows[2];
+
+    CHECK_INT((uint32_t)table_hash(ids[0]), (uint32_t)table_hash(ids[1]));
+    table_case_see(t, ids, 1, 9, rows);
+    CHECK_INT(find_one(t, ids[1]), 0);
+    for (int round = 0; round < 2; round++) {
+        table_case_see(t, ids, 2, 9, rows);
+        CHECK_INT(rows[0], 1);
+        CHECK_INT(rows[1], 2);
+    }
+    table_case_find(t, ids, 2, rows);
+    CHECK_INT(rows[0], 1);
+    CHECK_INT(rows[1], 2);
+    table_ask(t, ids, 2, probes);
+    table_aim(t, probes, 2, true);
+    CHECK_INT(probes[1].row, 1); /* the guess */
+    table_touch(t, probes, 2, NULL);
+    CHECK_INT(probes[0].row, 1);
+    CHECK_INT(probes[1].row, 2);
+    CHECK(probes[1].payload == table_case_row(t, 2));
+    CHECK_INT(table_rows(t), 2);
+    table_free(&t);
+}
+
 /* Rows of some width, of which fewer are asked for too, into every other row
  * of memory: nothing beside them is written. */
 static void
@@ -626,6 +658,7 @@ main(void)
     RUN(test_table_expiry_walks_in_pieces_and_spares_unknown_times);
     RUN(test_table_keeps_step_with_a_plain_list);
     RUN(test_table_probes_lend_the_payloads_of_their_rows);
+    RUN(test_table_tells_ids_of_one_tag_apart);
     RUN(test_table_copies_the_first_parameters);
     RUN(test_table_finds_ids_that_were_asked_for_before_it_grew);
     RUN(test_table_new_explains_an_impossible_spec);
